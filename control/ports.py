@@ -1,7 +1,8 @@
 """What control needs from the layers below, as small typing.Protocol ports.
 
 ``Phones`` is filled by ``sip.endpoint.Endpoint``, ``Media`` by ``control.media.MixerPool``; tests fill them with
-in-memory doubles that keep the same promises. Nothing here blocks: methods only queue, what comes of them arrives as events.
+in-memory doubles that keep the same promises. Nothing here blocks: methods only queue, what comes of them arrives as
+events.
 """
 
 from __future__ import annotations

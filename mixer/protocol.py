@@ -1,8 +1,8 @@
 """The messages between control and a mixer process: frozen dataclasses, msgpack on the wire.
 
 A stream socket carries frames of a 4-byte big-endian length and a msgpack map ``{"t": class name, ...fields}``. Both
-ends only ever see the dataclasses: ``encode`` makes a frame, ``Decoder.feed`` gives back what has arrived. Unknown types
-and malformed fields raise ``ProtocolError``.
+ends only ever see the dataclasses: ``encode`` makes a frame, ``Decoder.feed`` gives back what has arrived. Unknown
+types and malformed fields raise ``ProtocolError``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,313 @@
+"""What the commands take and give at the edge: pydantic models, documented for the OpenAPI page.
+
+Input models refuse unknown fields, so that a typing mistake is an error instead of a silent default. Times are RFC 3339
+with a zone, durations minutes, gains decibels.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+MAX_GAIN_DB = 20.0
+
+Role = Literal["chair", "guest"]
+ConferenceState = Literal["planned", "waiting", "running", "ending", "ended"]
+ParticipantState = Literal["absent", "invited", "ringing", "joined", "left", "failed", "kicked"]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not contain line breaks or control characters")
+    return text
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_printable)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80), AfterValidator(_printable)]
+Pin = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{4,12}$"),
+    Field(description="4 to 12 digits", examples=["482913"]),
+]
+ConferenceNumber = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{3,15}$"),
+    Field(description="3 to 15 digits, unique among conferences that have not ended", examples=["204817"]),
+]
+PhoneNumber = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
+    AfterValidator(_printable),
+    Field(
+        description="A telephone number in any usual spelling (+375 29 123-45-67) or a SIP URI",
+        examples=["375291234567"],
+    ),
+]
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"),
+    AfterValidator(_printable),
+]
+Gain = Annotated[float, Field(ge=-MAX_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
+
+
+class Input(BaseModel):
+    """Base of all inputs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Output(BaseModel):
+    """Base of all outputs."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+# --- conferences --------------------------------------------------------------------------------------------------
+
+
+class CreateConference(Input):
+    """A new conference. Everything left out is made up by the server or set to its default."""
+
+    topic: Text = Field("", description="Free text")
+    number: ConferenceNumber | None = Field(None, description="The number to call; made up when unset")
+    start: Literal["now"] | AwareDatetime = Field("now", description='"now" or an RFC 3339 time in the future')
+    duration_minutes: int | None = Field(None, ge=1, description="Planned length; the configured default when unset")
+    seats: int | None = Field(None, ge=1, description="How many can be in at once; the configured default when unset")
+    chair_pin: Pin | None = Field(None, description="The chair's PIN; made up when unset")
+    guest_pin: Pin | None = Field(
+        None, description="The guests' PIN; made up when the field is left out, null: guests need none"
+    )
+
+    @model_validator(mode="after")
+    def _pins_differ(self) -> Self:
+        if self.chair_pin is not None and self.chair_pin == self.guest_pin:
+            raise ValueError("chair_pin and guest_pin must differ, the PIN tells the chair from a guest")
+        return self
+
+    @property
+    def makes_up_guest_pin(self) -> bool:
+        """True when the field was left out, which is not the same as null."""
+        return "guest_pin" not in self.model_fields_set
+
+
+class ListConferences(Input):
+    """Which conferences to list, newest first."""
+
+    state: ConferenceState | None = Field(None, description="Only those in this state")
+    limit: int = Field(50, ge=1, le=500, description="Page size")
+    cursor: str | None = Field(None, max_length=200, description="``next_cursor`` of the page before")
+
+
+class ExtendConference(Input):
+    """Move the planned end."""
+
+    minutes: int = Field(ge=1, le=1440, description="How much longer")
+
+
+class ConferenceView(Output):
+    """A conference as its operator sees it."""
+
+    id: str
+    number: str
+    topic: str
+    state: ConferenceState
+    start: datetime
+    end: datetime = Field(description="Planned end, or when it ended")
+    duration_minutes: int
+    seats: int
+    seats_taken: int
+    locked: bool
+    chair_pin: str
+    guest_pin: str | None
+    uri: str = Field(description="The SIP URI to call")
+    created: datetime
+    ended_reason: str | None
+
+
+class ConferencePage(Output):
+    """One page of conferences."""
+
+    items: list[ConferenceView]
+    next_cursor: str | None = Field(description="Give it as ``cursor`` for the next page; null on the last one")
+
+
+# --- participants -------------------------------------------------------------------------------------------------
+
+
+class AddParticipant(Input):
+    """A person who is to take part."""
+
+    number: PhoneNumber
+    name: Name = ""
+    email: Email | None = None
+    role: Role = "guest"
+    invite: bool = Field(False, description="Ring the phone at once")
+
+
+class InviteParticipants(Input):
+    """Whose phones to ring."""
+
+    participants: list[str] = Field(min_length=1, max_length=1000, description="Participant ids")
+
+
+class RenameParticipant(Input):
+    name: Name
+
+
+class SetGain(Input):
+    """Volume in decibels; a field left out stays as it is."""
+
+    talk_gain_db: Gain | None = Field(None, description="How loud the others hear him")
+    listen_gain_db: Gain | None = Field(None, description="How loud he hears the others")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.talk_gain_db is None and self.listen_gain_db is None:
+            raise ValueError("give talk_gain_db, listen_gain_db or both")
+        return self
+
+
+class ParticipantView(Output):
+    """A participant and how he is now."""
+
+    id: str
+    number: str
+    name: str
+    email: str | None
+    role: Role
+    state: ParticipantState
+    reason: str | None = Field(description="Why he failed, left or was kicked, in words")
+    failure: str | None = Field(description="Kind of failure: busy, no_answer, rejected, wrong_number, ...")
+    muted: bool
+    deaf: bool
+    held: bool = Field(description="His phone has put us on hold")
+    talk_gain_db: float
+    listen_gain_db: float
+    talking: bool
+    leg: str | None
+    joined: datetime | None
+
+
+class ParticipantList(Output):
+    items: list[ParticipantView]
+
+
+# --- live state, legs ---------------------------------------------------------------------------------------------
+
+
+class LegFigures(Output):
+    """What the mixer counts for a leg."""
+
+    packets_received: int
+    packets_sent: int
+    packets_lost: int
+    packets_late: int
+    packets_duplicate: int
+    packets_rejected: int
+    frames_concealed: int
+    frames_played: int
+    jitter_ms: float
+    playout_delay_ms: float
+    round_trip_ms: float | None
+    remote_lost_fraction: float | None
+    level_dbov: float
+    talk_seconds: float
+
+
+class LiveParticipant(Output):
+    """A participant who is in, with his leg's figures; ``figures`` is null while no mixer has the leg."""
+
+    participant: ParticipantView
+    codec: str | None
+    figures: LegFigures | None
+
+
+class LiveConference(Output):
+    """Who is in, who talks, how the voice fares."""
+
+    conference: ConferenceView
+    talking: list[str] = Field(description="Ids of the participants who talk now")
+    participants: list[LiveParticipant]
+
+
+class LegView(Output):
+    """A call detail record: one leg from its first signalling to its end."""
+
+    id: str
+    conference_id: str
+    participant_id: str | None
+    direction: Literal["in", "out"]
+    number: str
+    name: str
+    role: Role
+    started: datetime
+    answered: datetime | None
+    ended: datetime | None
+    outcome: str | None
+    reason: str | None
+    codec: str | None
+    figures: LegFigures | None
+
+
+class LegList(Output):
+    items: list[LegView]
+
+
+# --- accounts -----------------------------------------------------------------------------------------------------
+
+
+class CreateAccount(Input):
+    """A phone account: it registers with its number and password."""
+
+    number: PhoneNumber
+    password: Annotated[str, StringConstraints(min_length=8, max_length=128)] | None = Field(
+        None, description="Made up, and shown once in the answer, when unset"
+    )
+    name: Name = ""
+
+
+class AccountView(Output):
+    number: str
+    name: str
+    blocked: bool
+    created: datetime
+
+
+class AccountCreated(AccountView):
+    password: str | None = Field(description="Only when the server made it up; it cannot be shown again")
+
+
+class AccountList(Output):
+    items: list[AccountView]
+
+
+# --- the server ---------------------------------------------------------------------------------------------------
+
+
+class MixerView(Output):
+    """The last second of one mixer process."""
+
+    legs: int
+    conferences: int
+    ticks: int
+    late_ticks: int
+    skipped_ticks: int
+    tick_us: float
+    tick_max_us: float
+    packets_received: int
+    packets_sent: int
+    packets_unmatched: int
+    send_errors: int
+    events_dropped: int
+
+
+class ServerStatus(Output):
+    version: str
+    started: datetime
+    conferences: int = Field(description="Conferences that have not ended")
+    calls: int = Field(description="Phone legs in any state")
+    participants_in: int
+    mixers: list[MixerView]

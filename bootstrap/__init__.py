@@ -1,0 +1,1 @@
+"""What stands behind ./veche before there is a virtual environment. Standard library only."""

@@ -1,0 +1,44 @@
+"""Conferences as the mixer sees them: an index per conference that has legs, and the rate it mixes at."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Rooms:
+    """Hands out small indices for conference names; an index is given back with the conference's last leg."""
+
+    def __init__(self, capacity: int) -> None:
+        self.index_of: dict[str, int] = {}
+        self.legs: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        self.rate: NDArray[np.int64] = np.full(capacity, 8000, np.int64)
+        self._names: dict[int, str] = {}
+        self._free: list[int] = list(range(capacity - 1, -1, -1))
+
+    def enter(self, conference: str) -> int:
+        """Index of the conference, one leg more in it. Every leg may have a conference of its own."""
+        index = self.index_of.get(conference)
+        if index is None:
+            index = self._free.pop()
+            self.index_of[conference] = index
+            self._names[index] = conference
+        self.legs[index] += 1
+        return index
+
+    def leave(self, index: int) -> bool:
+        """One leg less; True when it was the last and the index is free again."""
+        self.legs[index] -= 1
+        if self.legs[index]:
+            return False
+        del self.index_of[self._names.pop(index)]
+        self._free.append(index)
+        return True
+
+    def plan_rates(self, room: NDArray[np.int64], rate: NDArray[np.int64]) -> None:
+        """A conference mixes at the highest rate among its legs (``room`` and ``rate`` one element a leg)."""
+        self.rate[:] = 8000
+        np.maximum.at(self.rate, room, rate)
+
+    def __len__(self) -> int:
+        return len(self.index_of)

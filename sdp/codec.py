@@ -105,7 +105,7 @@ def codecs(media: Media) -> list[Codec]:
 def _by_payload_type(media: Media, attribute: str) -> list[tuple[int, str]]:
     out = []
     for value in media.values(attribute):
-        pt, _, rest = value.partition(" ")
+        pt, _, rest = value.strip().partition(" ")
         out.append((number(pt, f"a={attribute}", high=MAX_PAYLOAD_TYPE), rest.strip()))
     return out
 

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 from sdp.errors import SdpError
@@ -147,7 +148,7 @@ class SessionDescription(_Attributes):
             connection=connections[0] if connections else None,
             times=times or ("0 0",),
             attributes=tuple(_attribute(v) for v in _all(head, "a")),
-            media=tuple(Media.from_lines(lines[a:b]) for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)),
+            media=tuple(Media.from_lines(lines[a:b]) for a, b in pairwise([*starts, len(lines)])),
             other=_others(head, "iuepbrzk"),
         )
 
@@ -284,7 +285,7 @@ def _attribute(value: str) -> Attribute:
     name = name.strip()
     if not _TOKEN.fullmatch(name):
         raise SdpError("a", f"{name[:40]!r} is no attribute name")
-    return Attribute(name, rest.strip(" ") if colon else None)
+    return Attribute(name, rest if colon else None)
 
 
 def _media_line(value: str) -> tuple[str, int, int, str, tuple[str, ...]]:

@@ -55,12 +55,17 @@ class ParticipantRecord:
     role: str = "guest"
     """chair or guest."""
     state: str = "absent"
-    """absent, invited, ringing, joined, failed, left, removed: the core's words, kept as they are."""
+    """absent, invited, ringing, joined, failed, left or kicked: the core's words, kept as they are."""
     reason: str = ""
-    """Why the state is what it is, e.g. "busy"."""
+    """Why the state is what it is, in words."""
+    failure: str = ""
+    """A sip.events.FailureKind value when the last invitation failed."""
     muted: bool = False
     deaf: bool = False
+    talk_gain_db: float = 0.0
+    listen_gain_db: float = 0.0
     created: datetime
+    joined: datetime | None = None
     request_key: str | None = None
 
 
@@ -75,6 +80,9 @@ class LegRecord:
     """in or out."""
     from_number: str = ""
     to_number: str = ""
+    name: str = ""
+    role: str = ""
+    """Of the participant at the time of the call."""
     codec: str = ""
     transport: str = ""
     """Signalling transport: udp or tcp."""
@@ -155,8 +163,8 @@ class IdempotencyRecord:
     created: datetime
     status: int | None = None
     """None while the first request is at work."""
-    body: bytes = field(default=b"", repr=False)
-    """The response; sealed at rest since it shows PINs."""
+    body: str = field(default="", repr=False)
+    """The response's JSON; sealed at rest since it shows PINs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,10 @@ _COMPACT = {
 
 _LISTS = (
     "Accept", "Accept-Contact", "Accept-Encoding", "Accept-Language", "Alert-Info", "Allow", "Allow-Events",
-    "Call-Info", "Contact", "Content-Encoding", "Content-Language", "Diversion", "Error-Info", "History-Info", "In-Reply-To",
-    "P-Asserted-Identity", "P-Preferred-Identity", "Path", "Privacy", "Proxy-Require", "Reason", "Record-Route",
-    "Reject-Contact", "Require", "Route", "Service-Route", "Supported", "Unsupported", "Via", "Warning",
+    "Call-Info", "Contact", "Content-Encoding", "Content-Language", "Diversion", "Error-Info", "History-Info",
+    "In-Reply-To", "P-Asserted-Identity", "P-Preferred-Identity", "Path", "Privacy", "Proxy-Require", "Reason",
+    "Record-Route", "Reject-Contact", "Require", "Route", "Service-Route", "Supported", "Unsupported", "Via",
+    "Warning",
 )  # fmt: skip
 """Fields whose grammar is a comma-separated list (RFC 3261 section 7.3.1)."""
 

@@ -24,7 +24,7 @@ _URI = re.compile(
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _USER_SAFE = "-_.!~*'()&=+$,;?/"
-_PASS_SAFE = "-_.!~*'()&=+$,"
+_WORD_SAFE = "-_.!~*'()&=+$,"
 _PARAM_SAFE = "-_.!~*'()[]/:&+$"
 _HEADER_SAFE = "-_.!~*'()[]/?:+$"
 _STRICT_PARAMS = ("transport", "user", "ttl", "method", "maddr")
@@ -83,7 +83,7 @@ class SipUri:
         if self.user is not None:
             out.append(quote(self.user, _USER_SAFE))
             if self.password is not None:
-                out += [":", quote(self.password, _PASS_SAFE)]
+                out += [":", quote(self.password, _WORD_SAFE)]
             out.append("@")
         out.append(format_host(self.host))
         if self.port is not None:

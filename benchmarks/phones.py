@@ -129,7 +129,7 @@ class Heard:
 
 
 class PhoneBank:
-    """``count`` phones. ``sound`` uint8[patterns, 8000]: a second of PCMU each; ``plays`` int[count]: who says which."""
+    """``count`` phones. ``sound``: uint8[patterns, 8000], PCMU of one second; ``plays``: int[count], who says which."""
 
     def __init__(self, count: int, sound: NDArray[np.uint8], plays: NDArray[np.int64], seed: int = 1) -> None:
         random = np.random.default_rng(seed)

@@ -71,13 +71,7 @@ def judge(seating: Seating, audio: NDArray[np.uint8]) -> Verdict:
     """Compare what every leg heard (PCMU uint8[legs, frames, 160]) with what it should."""
     legs = seating.legs
     tone, frequencies = seating.tone_of(), seating.frequencies()
-    samples = audio.reshape(legs, -1)
-    time = np.arange(samples.shape[1]) / 8000
-    probe = np.exp(-2j * np.pi * time[:, None] * frequencies).astype(np.complex64)
-    probe *= 2 / samples.shape[1] / AMPLITUDE
-    level = np.concatenate(
-        [np.abs(DECODE[PCMU][samples[at : at + 100]] @ probe) for at in range(0, legs, 100)]
-    )  # [legs, tones] relative to the sent amplitude
+    level = np.concatenate([_levels(audio[at : at + 100], frequencies) for at in range(0, legs, 100)])
     wanted = np.zeros(level.shape, np.bool_)
     room = seating.room_of()
     for one in range(seating.rooms):
@@ -98,3 +92,16 @@ def judge(seating: Seating, audio: NDArray[np.uint8]) -> Verdict:
         hear_strangers=int(strange.sum()),
         level_db=(round(float(heard.min()), 2), round(float(heard.max()), 2)),
     )
+
+
+def _levels(audio: NDArray[np.uint8], frequencies: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[legs, tones] amplitude of each tone relative to the sent one, RMS over windows of 200 ms.
+
+    Short windows: a jitter buffer that moves by a few milliseconds shifts the phase, which would cancel in a long one.
+    """
+    size = 1600
+    pcm = DECODE[PCMU][audio.reshape(len(audio), -1, size)]
+    window = np.hanning(size)
+    probe = window[:, None] * np.exp(-2j * np.pi * np.arange(size)[:, None] / 8000 * frequencies)
+    spectrum = pcm @ (probe * (2 / window.sum() / AMPLITUDE)).astype(np.complex64)
+    return np.asarray(np.sqrt((np.abs(spectrum) ** 2).mean(axis=1)), np.float64)

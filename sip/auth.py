@@ -114,13 +114,16 @@ class DigestServer:
             for name in ("SHA-256", "MD5")
         ]
 
+    def claimed_user(self, authorizations: Sequence[str]) -> str | None:
+        """Whom the credentials for our realm name, unchecked; None when there are no such credentials."""
+        fields = self._ours(authorizations)
+        return None if fields is None else fields.get("username", "")
+
     def check(
         self, method: str, uri: str, authorization: str | Sequence[str] | None, body: bytes, now: float
     ) -> Result:
         """Check the credentials for our realm among the values given. ``body`` is there for auth-int, not offered."""
-        values = [authorization] if isinstance(authorization, str) else authorization or []
-        parsed = [fields for fields in map(parse_digest, values) if fields is not None]
-        fields = next((fields for fields in parsed if fields.get("realm") == self.realm), None)
+        fields = self._ours([authorization] if isinstance(authorization, str) else authorization or [])
         if fields is None:
             return Result(False, reason="no digest credentials for this realm")
         user = fields.get("username", "")
@@ -144,6 +147,10 @@ class DigestServer:
         if not 0 <= now - issued <= self._lifetime or not self._unused(fields, issued, now):
             return Result(False, stale=True, reason="the nonce is too old or was used before", user=user)
         return Result(True, account=user, user=user)
+
+    def _ours(self, authorizations: Sequence[str]) -> dict[str, str] | None:
+        parsed = [fields for fields in map(parse_digest, authorizations) if fields is not None]
+        return next((fields for fields in parsed if fields.get("realm") == self.realm), None)
 
     def _nonce(self, now: float) -> str:
         self._salt += 1

@@ -22,11 +22,10 @@ from control import events as ev
 from control.effects import Effect, HangUp, RingParticipant, SetMedia
 from control.errors import ConflictError, GoneError, InvalidInputError, NotFoundError
 from control.participant import Participant, ParticipantState, Role
+from control.roster import Roster
 
 WARNINGS = (5, 1)
 """Minutes before the end at which everybody is told that it comes."""
-MAX_GUEST_ROWS = 1000
-"""So many people who called in by themselves and left stay in the list; then the longest gone is forgotten."""
 MAX_PARTICIPANTS = 10_000
 """Most rows that commands may add."""
 
@@ -95,13 +94,10 @@ class Conference:
         self.started: float | None = None
         self.ended: float | None = None
         self.end_reason = ""
-        self.participants: dict[str, Participant] = {}
-        """By id, in the order they were added."""
+        self.roster = Roster()
         self._new_id = new_id
         self._ring_seconds = ring_seconds
         self._legs: dict[str, Participant] = {}
-        self._away: dict[str, dict[str, Participant]] = {}
-        self._gone: dict[str, Participant] = {}
         self._ring_ends: deque[tuple[float, str]] = deque()
         self._warnings: list[int] = []
         self._events: list[ev.ConferenceEvent] = []
@@ -109,15 +105,13 @@ class Conference:
         self._arm_warnings(plan.created)
 
     @classmethod
-    def create(
-        cls, plan: Plan, *, by: str | None, new_id: Callable[[], str], ring_seconds: float = 45.0
-    ) -> Conference:
+    def create(cls, plan: Plan, *, by: str | None, new_id: Callable[[], str], ring_seconds: float = 45.0) -> Conference:
         """A new conference; one whose start is not in the future starts at once."""
         conference = cls(plan, new_id=new_id, ring_seconds=ring_seconds)
         conference._emit(
             ev.Created(
-                conference=plan.id,
-                at=plan.created,
+                plan.id,
+                plan.created,
                 number=plan.number,
                 topic=plan.topic,
                 starts=plan.starts,
@@ -135,27 +129,28 @@ class Conference:
         state: ConferenceState,
         locked: bool,
         started: float | None,
+        end_reason: str,
         participants: list[Participant],
         now: float,
     ) -> None:
         """Take up what a server before this one has left: nobody is in any more, missed deadlines are due."""
+        self.end_reason = end_reason
         self.locked = locked
         self.started = started
         self.state = state
         for participant in participants:
-            self.participants[participant.id] = participant
             if participant.state in {ParticipantState.JOINED, ParticipantState.INVITED, ParticipantState.RINGING}:
                 was_in = participant.in_call
                 participant.state = ParticipantState.LEFT if was_in else ParticipantState.FAILED
                 participant.reason = "The server was restarted"
-            self._is_away(participant)
+            self.roster.add(participant)
         self._arm_warnings(now)
         if state is ConferenceState.ENDING:
             self._finish(self.end_reason or "The server was restarted", now)
         else:
             self.handle_timer(now)
 
-    # --- what comes out ------------------------------------------------------------------------------------------------
+    # --- what comes out ----------------------------------------------------------------------------------------------
 
     def take_events(self) -> list[ev.ConferenceEvent]:
         taken, self._events = self._events, []
@@ -185,7 +180,7 @@ class Conference:
         """Who talks now."""
         return [p for p in self._legs.values() if p.talking]
 
-    # --- time ----------------------------------------------------------------------------------------------------------
+    # --- time --------------------------------------------------------------------------------------------------------
 
     def timer(self) -> float | None:
         """When handle_timer() is to be called next, or None when nothing is due ever."""
@@ -208,7 +203,7 @@ class Conference:
         if self.state is ConferenceState.PLANNED and now >= self.plan.starts:
             self.state = ConferenceState.WAITING
             self.started = now
-            self._emit(ev.Started(conference=self.id, at=now))
+            self._emit(ev.Started(self.id, now))
         while self._ring_ends and self._ring_ends[0][0] <= now:
             _, leg = self._ring_ends.popleft()
             if self._rings(leg):
@@ -220,20 +215,20 @@ class Conference:
         while self._warnings and now >= self.plan.ends - 60 * self._warnings[0]:
             minutes = self._warnings.pop(0)
         if minutes:
-            self._emit(ev.EndingSoon(conference=self.id, at=now, minutes=minutes, ends=self.plan.ends))
+            self._emit(ev.EndingSoon(self.id, now, minutes=minutes, ends=self.plan.ends))
 
     def _arm_warnings(self, now: float) -> None:
         begin = max(now, self.plan.starts)
         self._warnings = [m for m in WARNINGS if self.plan.ends - 60 * m > begin]
 
-    # --- commands to the conference ------------------------------------------------------------------------------------
+    # --- commands to the conference ----------------------------------------------------------------------------------
 
     def lock(self, on: bool, *, by: str | None, now: float) -> None:
         """Refuse guests from now on, or let them in again. The chair's PIN and invitations always work (B21)."""
         self._must_go_on()
         if self.locked != on:
             self.locked = on
-            self._emit((ev.Locked if on else ev.Unlocked)(conference=self.id, at=now, by=by))
+            self._emit((ev.Locked if on else ev.Unlocked)(self.id, now, by=by))
 
     def extend(self, minutes: int, *, longest: int, by: str | None, now: float) -> None:
         """Move the planned end by ``minutes``; no conference lasts more than ``longest`` minutes."""
@@ -246,7 +241,7 @@ class Conference:
             )
         self.plan.ends = ends
         self._arm_warnings(now)
-        self._emit(ev.Extended(conference=self.id, at=now, minutes=minutes, ends=ends, by=by))
+        self._emit(ev.Extended(self.id, now, minutes=minutes, ends=ends, by=by))
 
     def end(self, *, by: str | None, now: float, reason: str = "The conference was ended") -> None:
         """Hang everybody up. It has ended when the last leg is gone."""
@@ -256,7 +251,7 @@ class Conference:
     def _end(self, reason: str, by: str | None, now: float) -> None:
         self.state = ConferenceState.ENDING
         self.end_reason = reason
-        self._emit(ev.Ending(conference=self.id, at=now, reason=reason, by=by))
+        self._emit(ev.Ending(self.id, now, reason=reason, by=by))
         for leg, participant in list(self._legs.items()):
             if participant.leg == leg:
                 self._give_up(participant, "conference_ended", reason, now)
@@ -267,9 +262,9 @@ class Conference:
         self.state = ConferenceState.ENDED
         self.ended = now
         self.end_reason = reason
-        self._emit(ev.Ended(conference=self.id, at=now, reason=reason))
+        self._emit(ev.Ended(self.id, now, reason=reason))
 
-    # --- callers -------------------------------------------------------------------------------------------------------
+    # --- callers -----------------------------------------------------------------------------------------------------
 
     def admit(self, caller: Caller, pin: str | None, leg: str, now: float) -> Participant:
         """Let a caller in under the leg's name, a seat is then his. Raises RefusedError.
@@ -279,11 +274,7 @@ class Conference:
         try:
             role = self._role_of(caller, pin, now)
         except RefusedError as refusal:
-            self._emit(
-                ev.CallRefused(
-                    conference=self.id, at=now, number=caller.number, status=refusal.status, reason=refusal.reason
-                )
-            )
+            self._emit(ev.CallRefused(self.id, now, number=caller.number, status=refusal.status, reason=refusal.reason))
             raise
         participant = self._recognise(caller, now)
         planned_chair = participant.planned_role is Role.CHAIR and caller.authenticated
@@ -291,7 +282,7 @@ class Conference:
         if not participant.name:
             participant.name = caller.name
         self._take_seat(participant, leg)
-        self._is_here(participant)
+        self.roster.here(participant)
         return participant
 
     def _role_of(self, caller: Caller, pin: str | None, now: float) -> Role:
@@ -301,11 +292,11 @@ class Conference:
             wait = max(1, int(self.plan.starts - now))
             raise RefusedError(480, "The conference has not started yet", retry_after=wait)
         role = Role.GUEST
-        if pin is not None and hmac.compare_digest(pin, self.plan.chair_pin):
+        if _same(pin, self.plan.chair_pin):
             role = Role.CHAIR
         elif pin is None and self.plan.guest_pin is not None:
             raise RefusedError(403, f"A PIN is needed: call {self.plan.number}*PIN")
-        elif pin is not None and not hmac.compare_digest(pin, self.plan.guest_pin or ""):
+        elif pin is not None and not _same(pin, self.plan.guest_pin):
             raise RefusedError(403, "Wrong PIN", wrong_pin=True)
         if self.locked and role is Role.GUEST:
             raise RefusedError(403, "The conference is locked")
@@ -318,9 +309,8 @@ class Conference:
 
         Whose phone we are ringing while he calls by himself is let in, and the ringing stops.
         """
-        rows = self._away.get(caller.number)
-        if rows:
-            participant = next(iter(rows.values()))
+        participant = self.roster.recognise(caller.number)
+        if participant is not None:
             if participant.leg is not None:
                 self._effects.append(HangUp(participant.leg, "cancelled", "Called in by himself"))
             return participant
@@ -335,14 +325,14 @@ class Conference:
             created=now,
             seen=False,
         )
-        self.participants[participant.id] = participant
+        self.roster.add(participant)
         return participant
 
-    # --- commands to participants --------------------------------------------------------------------------------------
+    # --- commands to participants ------------------------------------------------------------------------------------
 
     def participant(self, participant_id: str) -> Participant:
         """Raises NotFoundError."""
-        found = self.participants.get(participant_id)
+        found = self.roster.get(participant_id)
         if found is None or not found.seen:
             raise NotFoundError(f"there is no participant {participant_id} in this conference")
         return found
@@ -350,9 +340,9 @@ class Conference:
     def add(self, number: str, *, name: str, email: str, role: Role, by: str | None, now: float) -> Participant:
         """Put a person on the list. Raises ConflictError when he is there already or the list is full."""
         self._must_go_on()
-        if any(known.planned for known in self._away.get(number, {}).values()):
+        if self.roster.awaits(number):
             raise ConflictError(f"{number} is in the list already", field="/number")
-        if len(self.participants) >= MAX_PARTICIPANTS:
+        if len(self.roster) >= MAX_PARTICIPANTS:
             raise ConflictError(f"the list is full: {MAX_PARTICIPANTS} participants")
         participant = Participant(
             id=self._new_id(),
@@ -364,13 +354,8 @@ class Conference:
             planned=True,
             created=now,
         )
-        self.participants[participant.id] = participant
-        self._is_away(participant)
-        self._emit(
-            ev.Added(
-                conference=self.id, at=now, participant=participant.id, number=number, name=name, role=role, by=by
-            )
-        )
+        self.roster.add(participant)
+        self._emit(ev.Added(self.id, now, participant.id, number=number, name=name, role=role, by=by))
         return participant
 
     def invite(self, participant: Participant, *, by: str | None, now: float) -> None:
@@ -390,7 +375,7 @@ class Conference:
         participant.role = participant.planned_role
         participant.failure = participant.reason = ""
         participant.planned = True
-        self._emit(ev.Invited(conference=self.id, at=now, participant=participant.id, leg=leg, by=by))
+        self._emit(ev.Invited(self.id, now, participant.id, leg=leg, by=by))
         self._effects.append(RingParticipant(participant.id, leg, participant.number))
         self._take_seat(participant, leg)
         self._ring_ends.append((now + self._ring_seconds, leg))
@@ -402,7 +387,7 @@ class Conference:
             raise ConflictError(f"{participant.name or participant.number} is not being called")
         self._leave(participant, ParticipantState.ABSENT, "")
         self._effects.append(HangUp(leg, "cancelled", "The invitation was cancelled"))
-        self._emit(ev.InvitationCancelled(conference=self.id, at=now, participant=participant.id, leg=leg, by=by))
+        self._emit(ev.InvitationCancelled(self.id, now, participant.id, leg=leg, by=by))
 
     def hang_up(self, participant: Participant, *, by: str | None, now: float) -> None:
         """End his call; calling again is as welcome as before. Stops ringing, too."""
@@ -417,14 +402,14 @@ class Conference:
         leg = self._must_be_in(participant)
         self._effects.append(HangUp(leg, "kicked", "Removed from the conference"))
         self._leave(participant, ParticipantState.KICKED, "Removed by the operator")
-        self._emit(ev.Kicked(conference=self.id, at=now, participant=participant.id, leg=leg, by=by))
+        self._emit(ev.Kicked(self.id, now, participant.id, leg=leg, by=by))
 
     def mute(self, participant: Participant, on: bool, *, by: str | None, now: float) -> None:
         """The chair's mute: stays over leaving and coming back until it is taken off."""
         if participant.muted != on:
             participant.muted = on
             kind = ev.Muted if on else ev.Unmuted
-            self._emit(kind(conference=self.id, at=now, participant=participant.id, by=by))
+            self._emit(kind(self.id, now, participant.id, by=by))
             self._set_media(participant)
 
     def deafen(self, participant: Participant, on: bool, *, by: str | None, now: float) -> None:
@@ -432,7 +417,7 @@ class Conference:
         if participant.deaf != on:
             participant.deaf = on
             kind = ev.Deafened if on else ev.Undeafened
-            self._emit(kind(conference=self.id, at=now, participant=participant.id, by=by))
+            self._emit(kind(self.id, now, participant.id, by=by))
             self._set_media(participant)
 
     def set_gain(
@@ -445,9 +430,9 @@ class Conference:
             participant.talk_gain_db, participant.listen_gain_db = after
             self._emit(
                 ev.GainChanged(
-                    conference=self.id,
-                    at=now,
-                    participant=participant.id,
+                    self.id,
+                    now,
+                    participant.id,
                     talk_gain_db=after[0],
                     listen_gain_db=after[1],
                     by=by,
@@ -458,15 +443,15 @@ class Conference:
     def rename(self, participant: Participant, name: str, *, by: str | None, now: float) -> None:
         if participant.name != name:
             participant.name = name
-            self._emit(ev.Renamed(conference=self.id, at=now, participant=participant.id, name=name, by=by))
+            self._emit(ev.Renamed(self.id, now, participant.id, name=name, by=by))
 
-    # --- what legs report ----------------------------------------------------------------------------------------------
+    # --- what legs report --------------------------------------------------------------------------------------------
 
     def ringing(self, leg: str, now: float) -> None:
         participant = self._current(leg)
         if participant is not None and participant.state is ParticipantState.INVITED:
             participant.state = ParticipantState.RINGING
-            self._emit(ev.Ringing(conference=self.id, at=now, participant=participant.id, leg=leg))
+            self._emit(ev.Ringing(self.id, now, participant.id, leg=leg))
 
     def joined(self, leg: str, now: float) -> None:
         """The call stands: he hears and is heard."""
@@ -477,27 +462,27 @@ class Conference:
             participant.seen = True
             self._emit(
                 ev.Added(
-                    conference=self.id,
-                    at=now,
-                    participant=participant.id,
+                    self.id,
+                    now,
+                    participant.id,
                     number=participant.number,
                     name=participant.name,
                     role=participant.role,
                     by=None,
                 )
             )
-        self._is_here(participant)
+        self.roster.here(participant)
         participant.state = ParticipantState.JOINED
         participant.failure = participant.reason = ""
         participant.joined = now
         if self.state is ConferenceState.WAITING:
             self.state = ConferenceState.RUNNING
-            self._emit(ev.Running(conference=self.id, at=now))
+            self._emit(ev.Running(self.id, now))
         self._emit(
             ev.Joined(
-                conference=self.id,
-                at=now,
-                participant=participant.id,
+                self.id,
+                now,
+                participant.id,
                 leg=leg,
                 number=participant.number,
                 name=participant.name,
@@ -515,7 +500,7 @@ class Conference:
         participant = self._current(leg)
         if participant is not None and participant.in_call:
             self._leave(participant, ParticipantState.LEFT, reason)
-            self._emit(ev.Left(conference=self.id, at=now, participant=participant.id, leg=leg, reason=reason))
+            self._emit(ev.Left(self.id, now, participant.id, leg=leg, reason=reason))
         else:
             self._fail(leg, "network", 0, reason, now)
         self._forget(leg, now)
@@ -526,9 +511,9 @@ class Conference:
             participant.talking = talking
             self._emit(
                 ev.Talking(
-                    conference=self.id,
-                    at=now,
-                    participant=participant.id,
+                    self.id,
+                    now,
+                    participant.id,
                     talking=talking,
                     level_dbov=round(level_dbov, 1),
                 )
@@ -537,16 +522,16 @@ class Conference:
     def digit(self, leg: str, digit: str, now: float) -> None:
         participant = self._current(leg)
         if participant is not None and participant.in_call:
-            self._emit(ev.Digit(conference=self.id, at=now, participant=participant.id, digit=digit))
+            self._emit(ev.Digit(self.id, now, participant.id, digit=digit))
 
     def held(self, leg: str, on: bool, now: float) -> None:
         """His phone put us on hold or took us back."""
         participant = self._current(leg)
         if participant is not None and participant.in_call and participant.held != on:
             participant.held = on
-            self._emit((ev.Held if on else ev.Resumed)(conference=self.id, at=now, participant=participant.id))
+            self._emit((ev.Held if on else ev.Resumed)(self.id, now, participant.id))
 
-    # --- within --------------------------------------------------------------------------------------------------------
+    # --- within ------------------------------------------------------------------------------------------------------
 
     def _emit(self, event: ev.ConferenceEvent) -> None:
         self._events.append(event)
@@ -562,9 +547,9 @@ class Conference:
         participant.failure = failure
         self._emit(
             ev.Failed(
-                conference=self.id,
-                at=now,
-                participant=participant.id,
+                self.id,
+                now,
+                participant.id,
                 leg=leg,
                 failure=failure,
                 status=status,
@@ -621,12 +606,10 @@ class Conference:
         self._effects.append(HangUp(leg, kind, reason))
         if participant.in_call:
             self._leave(participant, ParticipantState.LEFT, reason)
-            self._emit(ev.Left(conference=self.id, at=now, participant=participant.id, leg=leg, reason=reason))
+            self._emit(ev.Left(self.id, now, participant.id, leg=leg, reason=reason))
         else:
             self._leave(participant, ParticipantState.ABSENT, reason)
-            self._emit(
-                ev.InvitationCancelled(conference=self.id, at=now, participant=participant.id, leg=leg, by=None)
-            )
+            self._emit(ev.InvitationCancelled(self.id, now, participant.id, leg=leg, by=None))
 
     def _leave(self, participant: Participant, state: ParticipantState, reason: str) -> None:
         participant.leg = None
@@ -634,29 +617,11 @@ class Conference:
         participant.reason = reason
         participant.talking = participant.held = False
         if participant.seen:
-            self._is_away(participant)
+            self.roster.away(participant)
         else:
-            del self.participants[participant.id]
+            self.roster.remove(participant)
 
-    def _is_here(self, participant: Participant) -> None:
-        """His number is no longer the sign by which he is recognised when it calls."""
-        self._gone.pop(participant.id, None)
-        rows = self._away.get(participant.number, {})
-        rows.pop(participant.id, None)
-        if not rows:
-            self._away.pop(participant.number, None)
 
-    def _is_away(self, participant: Participant) -> None:
-        """Recognise him by his number, and let the list not grow without bound by who calls in once."""
-        if participant.number:
-            self._away.setdefault(participant.number, {})[participant.id] = participant
-        if participant.planned:
-            return
-        self._gone[participant.id] = participant
-        if len(self._gone) > MAX_GUEST_ROWS:
-            oldest = self._gone[next(iter(self._gone))]
-            self._is_here(oldest)
-            if not (oldest.muted or oldest.deaf or oldest.planned):
-                del self.participants[oldest.id]
-            else:
-                self._away.setdefault(oldest.number, {})[oldest.id] = oldest
+def _same(given: str | None, pin: str | None) -> bool:
+    """Compares in constant time; None is no PIN and equals nothing."""
+    return given is not None and pin is not None and hmac.compare_digest(given.encode(), pin.encode())

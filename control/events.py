@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ConferenceEvent:
     """Base of all events. ``at`` is Unix time in seconds."""
 
@@ -26,7 +26,7 @@ class ConferenceEvent:
 # --- the conference --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Created(ConferenceEvent):
     """Times are Unix seconds."""
 
@@ -39,33 +39,33 @@ class Created(ConferenceEvent):
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Started(ConferenceEvent):
     """Its time has come: calls are let in."""
 
     kind = "conference.started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Running(ConferenceEvent):
     """The first participant is in."""
 
     kind = "conference.running"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Locked(ConferenceEvent):
     kind = "conference.locked"
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Unlocked(ConferenceEvent):
     kind = "conference.unlocked"
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Extended(ConferenceEvent):
     kind = "conference.extended"
     minutes: int
@@ -73,7 +73,7 @@ class Extended(ConferenceEvent):
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class EndingSoon(ConferenceEvent):
     """``minutes`` are left."""
 
@@ -82,7 +82,7 @@ class EndingSoon(ConferenceEvent):
     ends: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Ending(ConferenceEvent):
     """Everybody is being hung up."""
 
@@ -91,7 +91,7 @@ class Ending(ConferenceEvent):
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Ended(ConferenceEvent):
     """The last leg is gone."""
 
@@ -99,7 +99,7 @@ class Ended(ConferenceEvent):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class CallRefused(ConferenceEvent):
     """Somebody called and was not let in."""
 
@@ -112,14 +112,14 @@ class CallRefused(ConferenceEvent):
 # --- participants ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ParticipantEvent(ConferenceEvent):
     """Base of what happens to one participant (his id)."""
 
     participant: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Added(ParticipantEvent):
     kind = "participant.added"
     number: str
@@ -128,7 +128,7 @@ class Added(ParticipantEvent):
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Invited(ParticipantEvent):
     """We call his phone."""
 
@@ -137,20 +137,20 @@ class Invited(ParticipantEvent):
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Ringing(ParticipantEvent):
     kind = "participant.ringing"
     leg: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class InvitationCancelled(ParticipantEvent):
     kind = "participant.invitation_cancelled"
     leg: str
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Failed(ParticipantEvent):
     """The call to him came to nothing; ``failure`` is a sip.events.FailureKind value (mission N1)."""
 
@@ -161,7 +161,7 @@ class Failed(ParticipantEvent):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Joined(ParticipantEvent):
     kind = "participant.joined"
     leg: str
@@ -170,45 +170,45 @@ class Joined(ParticipantEvent):
     role: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Left(ParticipantEvent):
     kind = "participant.left"
     leg: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Kicked(ParticipantEvent):
     kind = "participant.kicked"
     leg: str
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Muted(ParticipantEvent):
     kind = "participant.muted"
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Unmuted(ParticipantEvent):
     kind = "participant.unmuted"
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Deafened(ParticipantEvent):
     kind = "participant.deafened"
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Undeafened(ParticipantEvent):
     kind = "participant.undeafened"
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class GainChanged(ParticipantEvent):
     kind = "participant.gain_changed"
     talk_gain_db: float
@@ -216,26 +216,26 @@ class GainChanged(ParticipantEvent):
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Renamed(ParticipantEvent):
     kind = "participant.renamed"
     name: str
     by: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Held(ParticipantEvent):
     """His phone has put the conference on hold."""
 
     kind = "participant.held"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Resumed(ParticipantEvent):
     kind = "participant.resumed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Talking(ParticipantEvent):
     """He began or stopped to talk."""
 
@@ -244,7 +244,7 @@ class Talking(ParticipantEvent):
     level_dbov: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Digit(ParticipantEvent):
     """A key of his telephone was pressed."""
 

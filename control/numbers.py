@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Callable
 
@@ -72,7 +73,7 @@ def make_pin(digits: int, other: str | None = None, draw: Draw = secrets.randbel
 
 def is_easy(digits: str) -> bool:
     """True for what people try first: 1111, 1234, 8765, 1212, 123123, or three and more equal digits in a row."""
-    steps = {(int(b) - int(a)) % 10 for a, b in zip(digits, digits[1:], strict=False)}
+    steps = {(int(b) - int(a)) % 10 for a, b in itertools.pairwise(digits)}
     if len(steps) == 1 and steps <= {0, 1, 9}:
         return True
     if any(digits[i] == digits[i + 1] == digits[i + 2] for i in range(len(digits) - 2)):

@@ -1,0 +1,441 @@
+"""The phone legs: SIP events and session descriptions on one side, the mixer on the other, conferences above.
+
+Knows nothing of conferences but their ids. Every leg that ``accept`` or ``invite`` starts ends in exactly one
+``failed`` or ``left`` to the observer, and its call detail record is saved, however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from control.legs import Leg, LegState, info_digit, leg_media, sdp_refusal
+from control.numbers import caller_number
+from control.ports import Media, MediaFullError, Phones
+from control.store.records import LegRecord
+from mixer import protocol as mx
+from sdp.errors import SdpError
+from sdp.negotiation import AudioSession, AudioSettings, Negotiation
+from sip import events as sip
+
+STATS_SECONDS = 2.0
+"""How long a leg's closing figures are waited for."""
+BYE_SECONDS = 5.0
+"""Silence after an RTCP BYE that ends the leg; the BYE alone does not, phones send one when they only change codecs."""
+
+log = structlog.get_logger(__name__)
+
+
+class Observer(Protocol):
+    """Who is told what becomes of calls, by the ids of conference and leg: the conference service."""
+
+    def incoming(self, event: sip.IncomingCall) -> None:
+        """Answer with Calls.accept or Calls.refuse."""
+
+    def ringing(self, conference: str, leg: str) -> None: ...
+
+    def joined(self, conference: str, leg: str) -> None: ...
+
+    def failed(self, conference: str, leg: str, failure: str, status: int, reason: str) -> None:
+        """The call did not come about; the leg is gone."""
+
+    def left(self, conference: str, leg: str, reason: str) -> None:
+        """The leg is gone."""
+
+    def held(self, conference: str, leg: str, on: bool) -> None: ...
+
+    def talks(self, conference: str, leg: str, talking: bool, level_dbov: float) -> None: ...
+
+    def digit(self, conference: str, leg: str, digit: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """What all legs have in common. ``codecs`` in our order of preference; seconds of silence end a leg."""
+
+    codecs: tuple[str, ...] = ("OPUS", "G722", "PCMA", "PCMU")
+    inactivity_seconds: float = 30.0
+
+
+class Calls:
+    """All legs there are. Nothing of one is kept after its end."""
+
+    def __init__(
+        self,
+        phones: Phones,
+        media: Media,
+        observer: Observer,
+        save: Callable[[LegRecord], None],
+        *,
+        settings: CallSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self.legs: dict[str, Leg] = {}
+        self._by_call: dict[str, Leg] = {}
+        self._phones = phones
+        self._media = media
+        self._observer = observer
+        self._save = save
+        self._settings = settings
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_sip: dict[type[sip.Event], Callable[[Any], None]] = {
+            sip.IncomingCall: observer.incoming,
+            sip.CallCancelled: self._cancelled,
+            sip.CallConfirmed: self._confirmed,
+            sip.CallProgress: self._progress,
+            sip.CallAnswered: self._answered,
+            sip.CallFailed: self._call_failed,
+            sip.CallEnded: self._call_ended,
+            sip.SessionOffered: self._session_offered,
+            sip.InfoReceived: self._info,
+        }
+        self._on_media: dict[type[mx.Message], Callable[[Any], None]] = {
+            mx.Digit: self._media_digit,
+            mx.Talking: self._talking,
+            mx.Inactive: self._inactive,
+            mx.RtcpBye: self._rtcp_bye,
+        }
+        phones.subscribe(self._handle_sip)
+        media.subscribe(self._handle_media)
+
+    def _handle_sip(self, event: sip.Event) -> None:
+        handler = self._on_sip.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def _handle_media(self, message: mx.Message) -> None:
+        handler = self._on_media.get(type(message))
+        if handler is not None:
+            handler(message)
+
+    # --- what the service asks for -----------------------------------------------------------------------------------
+
+    def accept(self, leg_id: str, event: sip.IncomingCall, *, conference: str, participant: str, number: str) -> None:
+        """Answer an incoming call with the conference's sound. ``number``: what was called, without any PIN."""
+        cdr = self._incoming_record(leg_id, event, number)
+        cdr.conference, cdr.participant = conference, participant
+        family = _offered_family(event.offer) or ipaddress.ip_address(event.source[0]).version
+        leg = self._reserve(cdr, conference, event.call, LegState.ANSWERED, family)
+        if isinstance(leg, MediaFullError):
+            headers = {"Retry-After": str(leg.retry_after)}
+            self._refuse_leg(event, cdr, "media_full", 503, f"No room for another call: {leg.reason}", headers)
+            return
+        leg.source_host = event.source[0]
+        try:
+            if event.offer is None:
+                leg.offered = True
+                body, session = leg.negotiation.offer(), None
+            else:
+                session = leg.negotiation.receive_offer(event.offer)
+                body = leg.negotiation.answer()
+        except SdpError as error:
+            self._media.release(leg_id)
+            status, reason, headers = sdp_refusal(error)
+            self._refuse_leg(event, cdr, sip.FailureKind.UNSUPPORTED, status, reason, headers)
+            return
+        self._enter(leg)
+        self._save(cdr)
+        self._phones.answer(event.call, body)
+        if session is not None:
+            self._connect(leg, session)
+
+    def refuse(
+        self,
+        event: sip.IncomingCall,
+        status: int,
+        reason: str,
+        *,
+        leg_id: str,
+        number: str,
+        conference: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        """Turn an incoming call away. A call to an existing conference leaves a call detail record."""
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self._phones.reject(event.call, status, reason, headers)
+        if conference is not None:
+            cdr = self._incoming_record(leg_id, event, number)
+            cdr.conference = conference
+            self._close_record(cdr, "refused", reason, status)
+
+    def invite(self, leg_id: str, to: str, *, conference: str, participant: str, from_user: str, name: str) -> None:
+        """Call a number or SIP URI into a conference. The caller shown is ``from_user``, called ``name``."""
+        cdr = LegRecord(
+            id=leg_id,
+            conference=conference,
+            participant=participant,
+            direction="out",
+            from_number=from_user,
+            to_number=to,
+            started=self._now(),
+        )
+        leg = self._reserve(cdr, conference, "", LegState.CALLING, 6 if "@[" in to or ":[" in to else 4)
+        if isinstance(leg, MediaFullError):
+            self._close_record(cdr, "media_full", leg.reason, None)
+            reason = f"No room for another call: {leg.reason}"
+            self._observer.failed(conference, leg_id, sip.FailureKind.NETWORK, 503, reason)
+            return
+        leg.call = self._phones.invite(to, leg.negotiation.offer(), from_user=from_user, from_name=name)
+        self._enter(leg)
+        self._save(cdr)
+
+    def hang_up(self, leg_id: str, kind: str, reason: str) -> None:
+        """End a leg whatever its state; one that is not there is ignored."""
+        leg = self.legs.get(leg_id)
+        if leg is not None:
+            self._phones.hang_up(leg.call, reason)
+            self._close(leg, kind, reason)
+            self._observer.left(leg.conference, leg.id, reason)
+
+    def set_media(self, leg_id: str, *, mute: bool, deaf: bool, talk_gain_db: float, listen_gain_db: float) -> None:
+        """What the leg says and hears; a leg that is not there is ignored."""
+        if leg_id in self.legs:
+            self._media.adjust(leg_id, mute=mute, deaf=deaf, talk_gain_db=talk_gain_db, listen_gain_db=listen_gain_db)
+
+    async def close(self, reason: str) -> None:
+        """Hang all legs up and wait until their records are saved."""
+        for leg_id in list(self.legs):
+            self.hang_up(leg_id, "server_stopped", reason)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- SIP ---------------------------------------------------------------------------------------------------------
+
+    def _confirmed(self, event: sip.CallConfirmed) -> None:
+        leg = self._by_call.get(event.call)
+        if leg is None:
+            return
+        if leg.offered:
+            leg.offered = False
+            if not self._take_answer(leg, event.answer):
+                return
+        if leg.state is LegState.ANSWERED:
+            self._up(leg)
+
+    def _progress(self, event: sip.CallProgress) -> None:
+        """180 rings, and so does 183 with early media, which nobody is there to hear."""
+        leg = self._by_call.get(event.call)
+        if leg is None or leg.state is not LegState.CALLING:
+            return
+        if event.body:
+            leg.early = event.body
+        if leg.cdr.ringing is None and (event.status == 180 or (event.status == 183 and event.body)):
+            leg.cdr.ringing = self._now()
+            self._observer.ringing(leg.conference, leg.id)
+
+    def _answered(self, event: sip.CallAnswered) -> None:
+        leg = self._by_call.get(event.call)
+        if leg is None or leg.state is not LegState.CALLING:
+            return
+        leg.source_host = event.source[0]
+        if self._take_answer(leg, event.body or leg.early):
+            leg.early = None
+            self._up(leg)
+
+    def _call_failed(self, event: sip.CallFailed) -> None:
+        leg = self._by_call.get(event.call)
+        if leg is not None:
+            self._close(leg, event.kind, event.reason, event.status)
+            self._observer.failed(leg.conference, leg.id, event.kind, event.status, event.reason)
+
+    def _cancelled(self, event: sip.CallCancelled) -> None:
+        leg = self._by_call.get(event.call)
+        if leg is not None:
+            self._close(leg, sip.FailureKind.CANCELLED, event.reason, 487)
+            self._observer.left(leg.conference, leg.id, event.reason or "The caller gave up")
+
+    def _call_ended(self, event: sip.CallEnded) -> None:
+        leg = self._by_call.get(event.call)
+        if leg is not None:
+            reason = event.reason or ("Hung up" if event.kind is sip.EndKind.REMOTE else event.kind)
+            self._close(leg, event.kind, reason)
+            self._observer.left(leg.conference, leg.id, reason)
+
+    def _session_offered(self, event: sip.SessionOffered) -> None:
+        leg = self._by_call.get(event.call)
+        if leg is None:
+            return
+        if event.offer is None:
+            leg.offered = True
+            self._phones.accept_session(leg.call, leg.negotiation.offer())
+            return
+        try:
+            session = leg.negotiation.receive_offer(event.offer)
+            body = leg.negotiation.answer()
+        except SdpError as error:
+            status, reason, _ = sdp_refusal(error)
+            self._phones.refuse_session(leg.call, status, reason)
+            return
+        self._phones.accept_session(leg.call, body)
+        self._connect(leg, session)
+
+    def _info(self, event: sip.InfoReceived) -> None:
+        leg = self._by_call.get(event.call)
+        digit = info_digit(event.content_type, event.body)
+        if leg is not None and digit is not None:
+            self._key(leg, "info", digit)
+
+    # --- the mixer ---------------------------------------------------------------------------------------------------
+
+    def _media_digit(self, message: mx.Digit) -> None:
+        leg = self.legs.get(message.leg)
+        if leg is not None:
+            self._key(leg, "rtp", message.digit)
+
+    def _key(self, leg: Leg, way: Any, digit: str) -> None:
+        leg.keypad = leg.keypad or way
+        if leg.keypad == way and leg.state is LegState.UP:
+            self._observer.digit(leg.conference, leg.id, digit)
+
+    def _talking(self, message: mx.Talking) -> None:
+        leg = self.legs.get(message.leg)
+        if leg is not None:
+            self._observer.talks(leg.conference, leg.id, message.talking, message.level_dbov)
+
+    def _inactive(self, message: mx.Inactive) -> None:
+        leg = self.legs.get(message.leg)
+        if leg is None or leg.silent:
+            return
+        now = self._clock()
+        silence = min(message.seconds, now - leg.expected_since)
+        said_bye = leg.rtcp_bye is not None and now - silence <= leg.rtcp_bye + 1
+        if silence >= self._settings.inactivity_seconds or (said_bye and silence >= BYE_SECONDS):
+            log.info("no media", leg=leg.id, seconds=round(silence, 1))
+            self.hang_up(leg.id, "no_media", "no media")
+
+    def _rtcp_bye(self, message: mx.RtcpBye) -> None:
+        leg = self.legs.get(message.leg)
+        if leg is not None:
+            leg.rtcp_bye = self._clock()
+
+    # --- within ------------------------------------------------------------------------------------------------------
+
+    def _reserve(
+        self, cdr: LegRecord, conference: str, call: str, state: LegState, family: int
+    ) -> Leg | MediaFullError:
+        try:
+            address = self._media.reserve(cdr.id, conference, family=family)
+        except MediaFullError as error:
+            return error
+        settings = AudioSettings(
+            address.host, address.port, session_id=secrets.randbits(53), codecs=self._settings.codecs
+        )
+        return Leg(cdr.id, conference, call, Negotiation(settings), address, cdr, state)
+
+    def _enter(self, leg: Leg) -> None:
+        self.legs[leg.id] = leg
+        self._by_call[leg.call] = leg
+
+    def _take_answer(self, leg: Leg, answer: bytes | None) -> bool:
+        """The far side's answer to our offer. What cannot be used ends a call that is being set up, nothing else."""
+        try:
+            if not answer:
+                raise SdpError("answer", "is missing")
+            session = leg.negotiation.receive_answer(answer)
+        except SdpError as error:
+            status, reason, _ = sdp_refusal(error)
+            if leg.state is LegState.UP:
+                log.info("answer not usable, the old session goes on", leg=leg.id, reason=reason)
+                return False
+            self._phones.hang_up(leg.call, reason)
+            self._close(leg, sip.FailureKind.UNSUPPORTED, reason, status)
+            self._observer.failed(leg.conference, leg.id, sip.FailureKind.UNSUPPORTED, status, reason)
+            return False
+        self._connect(leg, session)
+        return True
+
+    def _connect(self, leg: Leg, session: AudioSession) -> None:
+        """Give the mixer what was agreed on, and see whether the far side holds the call."""
+        self._media.connect(leg.id, leg_media(session, leg.source_host))
+        leg.connected = True
+        leg.cdr.codec = session.codec
+        silent = session.on_hold or not session.receive
+        if silent != leg.silent or not leg.expected_since:
+            leg.silent = silent
+            leg.expected_since = self._clock()
+        if session.on_hold != leg.held:
+            leg.held = session.on_hold
+            if leg.state is LegState.UP:
+                self._observer.held(leg.conference, leg.id, leg.held)
+
+    def _up(self, leg: Leg) -> None:
+        leg.state = LegState.UP
+        leg.cdr.answered = self._now()
+        self._save(leg.cdr)
+        self._observer.joined(leg.conference, leg.id)
+        if leg.held and leg.state is LegState.UP:
+            self._observer.held(leg.conference, leg.id, True)
+
+    def _close(self, leg: Leg, kind: str, reason: str, status: int | None = None) -> None:
+        """Forget the leg; its record is saved with the mixer's closing figures when it was in the mixer."""
+        leg.state = LegState.OVER
+        self.legs.pop(leg.id, None)
+        self._by_call.pop(leg.call, None)
+        if not leg.connected:
+            self._media.release(leg.id)
+            self._close_record(leg.cdr, kind, reason, status)
+            return
+        leg.cdr.ended = self._now()
+        self._spawn(self._finish(leg, kind, reason, status))
+
+    async def _finish(self, leg: Leg, kind: str, reason: str, status: int | None) -> None:
+        stats: mx.LegStats | None = None
+        try:
+            async with asyncio.timeout(STATS_SECONDS):
+                stats = await self._media.stats(leg.id)
+        except TimeoutError:
+            log.warning("no closing figures from the mixer", leg=leg.id)
+        finally:
+            self._media.release(leg.id)
+            if stats is not None:
+                leg.cdr.media = {name: value for name, value in asdict(stats).items() if name != "leg"}
+            self._close_record(leg.cdr, kind, reason, status)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _incoming_record(self, leg_id: str, event: sip.IncomingCall, number: str) -> LegRecord:
+        return LegRecord(
+            id=leg_id,
+            direction="in",
+            from_number=event.account or caller_number(event.from_user),
+            to_number=number,
+            transport=event.transport,
+            started=self._now(),
+            call_id=event.call_id,
+        )
+
+    def _refuse_leg(
+        self, event: sip.IncomingCall, cdr: LegRecord, kind: str, status: int, reason: str, headers: dict[str, str]
+    ) -> None:
+        """A call that was let in, but cannot be answered."""
+        self._phones.reject(event.call, status, reason, headers)
+        self._close_record(cdr, kind, reason, status)
+        self._observer.failed(cdr.conference or "", cdr.id, kind, status, reason)
+
+    def _close_record(self, cdr: LegRecord, kind: str, reason: str, status: int | None) -> None:
+        cdr.ended = cdr.ended or self._now()
+        cdr.end_kind = str(kind)
+        cdr.end_reason = reason
+        cdr.status = status
+        self._save(cdr)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _offered_family(offer: bytes | None) -> int | None:
+    """The address family of the offer's connection line, read before there is an address to answer with."""
+    if offer is None:
+        return None
+    return 6 if b"c=IN IP6 " in offer else 4 if b"c=IN IP4 " in offer else None

@@ -1,0 +1,104 @@
+"""A phone leg: one SIP call, its negotiation, its place in a mixer, its call detail record."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from control.ports import MediaAddress
+from control.store.records import LegRecord
+from mixer.protocol import LegMedia
+from sdp.errors import NoCommonCodecError, NoUsableMediaError, SdpError
+from sdp.negotiation import AudioSession, Negotiation
+
+_SIGNAL = re.compile(rb"^\s*signal\s*=\s*([0-9*#A-D]{1,2})\s*$", re.IGNORECASE | re.MULTILINE)
+_NUMBERED_KEYS = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
+
+
+class LegState(StrEnum):
+    CALLING = "calling"
+    """We have sent an INVITE."""
+    ANSWERED = "answered"
+    """We have answered; the ACK is to come."""
+    UP = "up"
+    OVER = "over"
+
+
+@dataclass(slots=True)
+class Leg:
+    """One leg from its first signalling to its end; only ``control.calls.Calls`` changes it."""
+
+    id: str
+    conference: str
+    call: str
+    """The SIP agent's name of the call."""
+    negotiation: Negotiation
+    address: MediaAddress
+    cdr: LegRecord
+    state: LegState
+    source_host: str = ""
+    """Where the far side's signalling comes from; its media may, too."""
+    connected: bool = False
+    """The mixer knows the leg."""
+    offered: bool = False
+    """An offer of ours in a 200 waits for its answer in the ACK."""
+    early: bytes | None = None
+    """Session description of a provisional response; counts when the 200 brings none."""
+    held: bool = False
+    keypad: Literal["rtp", "info"] | None = None
+    """How this phone sends its keys: some send each in both ways, so the first way seen is the one that counts."""
+    expected_since: float = 0.0
+    """Unix time since when media must come from the far side."""
+    rtcp_bye: float | None = None
+    """Unix time of the far side's RTCP BYE."""
+    silent: bool = False
+    """Nothing is expected from the far side now (on hold)."""
+
+
+def leg_media(session: AudioSession, source_host: str) -> LegMedia:
+    """The agreed session as the mixer takes it. ``source_host``: where the signalling comes from, may be empty."""
+    hosts = [session.remote[0]] if session.remote else []
+    if source_host:
+        hosts.append(source_host)
+    return LegMedia(
+        codec=session.codec,
+        send_pt=session.send_pt,
+        receive_pts=session.receive_pts,
+        event_pt=session.event_pt,
+        remote=session.remote,
+        remote_rtcp=session.remote_rtcp,
+        rtcp_mux=session.rtcp_mux,
+        latch_hosts=tuple(dict.fromkeys(hosts)),
+        send=session.send,
+        receive=session.receive,
+    )
+
+
+def sdp_refusal(error: SdpError) -> tuple[int, str, dict[str, str]]:
+    """Status, words and header fields to refuse a session description with (RFC 3261 sections 20.43 and 21.4.26)."""
+    if isinstance(error, NoCommonCodecError):
+        return 488, "No common codec", {"Warning": f'305 veche "Incompatible media format: {_quotable(error)}"'}
+    if isinstance(error, NoUsableMediaError):
+        return 488, "No usable audio", {"Warning": f'304 veche "Media type not available: {_quotable(error)}"'}
+    return 400, f"Bad session description: {_quotable(error)}", {"Warning": f'399 veche "{_quotable(error)}"'}
+
+
+def _quotable(error: SdpError) -> str:
+    text = "".join(c if c.isprintable() and c not in '"\\' else "'" for c in str(error))
+    return text[:120]
+
+
+def info_digit(content_type: str, body: bytes) -> str | None:
+    """The key that an INFO reports, in either of the two usual forms; None when it reports none."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/dtmf-relay":
+        match = _SIGNAL.search(body)
+        text = match[1].decode("ascii") if match else ""
+    elif kind == "application/dtmf":
+        text = body.decode("ascii", "replace").strip()
+    else:
+        return None
+    key = _NUMBERED_KEYS.get(text, text).upper()
+    return key if len(key) == 1 and key in "0123456789*#ABCD" else None

@@ -297,7 +297,7 @@ class DataConfig(Section):
     """Where things are kept, and the key secrets are sealed with."""
 
     dir: Annotated[Path, BeforeValidator(_not_empty)] = Path("data")
-    url: str = Field(default="", pattern=r"^$|^(sqlite|postgresql)(\+\w+)?://.*$")
+    url: str = Field(default="", pattern=r"^$|^(sqlite|postgresql)://.*$")
     key: Annotated[SecretStr, AfterValidator(_sealing_key)] = SecretStr("")
 
     @property
@@ -307,7 +307,7 @@ class DataConfig(Section):
 
     @property
     def database_url(self) -> str:
-        return self.url or f"sqlite+aiosqlite:///{self.folder / 'veche.db'}"
+        return self.url or f"sqlite:///{self.folder / 'veche.db'}"
 
 
 class LogConfig(Section):

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from control.config import DataConfig
 from control.secrets import KeyFileError, Sealer, SealError, load_sealer
 from control.store import tables
-from control.store.database import Database, StoreError, hold_exclusively
+from control.store.database import Database, StoreError, cause, hold_exclusively
 from control.store.directory import AccountTable, TokenTable
 from control.store.idempotency import IdempotencyTable
 from control.store.records import (
@@ -220,7 +220,7 @@ class Store:
             async with self._database.reading() as connection:
                 rows = (await connection.execute(query)).mappings().all()
         except DBAPIError as error:
-            raise StoreError(f"the database does not answer: {error.orig}") from error
+            raise StoreError(f"the database does not answer: {cause(error)}") from error
         return [from_row(kind, row, self.sealer) for row in rows]
 
     async def _count(self, query: Select[Any]) -> int:
@@ -229,7 +229,7 @@ class Store:
             async with self._database.reading() as connection:
                 return int((await connection.execute(query)).scalar_one())
         except DBAPIError as error:
-            raise StoreError(f"the database does not answer: {error.orig}") from error
+            raise StoreError(f"the database does not answer: {cause(error)}") from error
 
     async def _page(
         self,
@@ -272,7 +272,7 @@ class Store:
             async with self._database.reading() as connection:
                 newest = (await connection.execute(select(func.max(tables.events.c.seq)))).scalar_one_or_none()
         except SQLAlchemyError as error:
-            raise StoreError(f"the database does not answer: {error}") from error
+            raise StoreError(f"the database does not answer: {cause(error)}") from error
         self.committed_seq = newest or 0
         self._next_seq = self.committed_seq + 1
 

@@ -1,6 +1,6 @@
 """The batched writer: upserts and events queue up and go to the database many in one transaction.
 
-What costs is the transaction, not the row (docs/decisions/011-batched-writes.md). A record saved twice within a batch is
+What costs is the transaction, not the row (docs/decisions/011-batched-writes.md). A record saved twice in one batch is
 written once, in its newest state. Events get their sequence number when they are queued and are published when they are
 committed, so nobody has seen an event that a crash takes back.
 """
@@ -8,18 +8,17 @@ committed, so nobody has seen an event that a crash takes back.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import structlog
-from sqlalchemy import Insert, Table
+from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.exc import OperationalError
 
 from control.store import tables
-from control.store.database import Database, StoreError
+from control.store.database import Database, StoreError, cause
 from control.store.records import EventRecord
 
 BATCH_SECONDS = 0.05
@@ -34,30 +33,36 @@ ORDER = (tables.conferences, tables.participants, tables.legs)
 """Foreign keys point backwards in this order."""
 
 Rows = dict[str, dict[str, Any]]
-Key = TypeVar("Key")
 
 
 class Batch:
-    """What one transaction takes: rows by table and id, and events."""
+    """What one transaction takes: rows by table and id, and events. ``size`` counts both."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Rows] = {table.name: {} for table in ORDER}
         self.events: list[EventRecord] = []
+        self.size = 0
 
-    def __len__(self) -> int:
-        return sum(len(rows) for rows in self.rows.values()) + len(self.events)
+    @property
+    def name(self) -> str:
+        """What a batch of one holds, for the log."""
+        ids = [f"{table} {key}" for table, rows in self.rows.items() for key in rows]
+        return ", ".join(ids + [f"event {event.seq} {event.kind}" for event in self.events])
 
     def take(self, limit: int) -> Batch:
-        """The oldest ``limit`` items, rows before events, removed from this batch."""
+        """The first ``limit`` items, rows before events, moved out of this batch."""
         taken = Batch()
-        for table in ORDER:
-            source, room = self.rows[table.name], limit - len(taken)
+        for name, source in self.rows.items():
+            room = limit - taken.size
             if len(source) <= room:
-                taken.rows[table.name], self.rows[table.name] = source, {}
+                taken.rows[name], self.rows[name] = source, {}
             else:
-                taken.rows[table.name] = {key: source.pop(key) for key in list(source)[:room]}
-        room = limit - len(taken)
+                taken.rows[name] = {key: source.pop(key) for key in list(source)[:room]}
+            taken.size += len(taken.rows[name])
+        room = limit - taken.size
         taken.events, self.events = self.events[:room], self.events[room:]
+        taken.size += len(taken.events)
+        self.size -= taken.size
         return taken
 
 
@@ -68,9 +73,10 @@ class Writer:
         self._database = database
         self._published = published
         self._pending = Batch()
-        self._wake = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._due = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._writing = False
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self.failure: str | None = None
@@ -84,117 +90,105 @@ class Writer:
     async def close(self) -> None:
         """Write what is queued and stop."""
         self._closing = True
-        self._wake.set()
-        self._hurry.set()
+        self._due.set()
         if self._task is not None:
             await self._task
 
     def put_row(self, table: Table, row: dict[str, Any]) -> None:
         rows = self._pending.rows[table.name]
-        if row["id"] in rows or self._room():
+        if row["id"] in rows:
             rows[row["id"]] = row
-            self._wake.set()
+        elif self._room():
+            rows[row["id"]] = row
+            self._queued()
 
     def put_event(self, record: EventRecord) -> None:
         if self._room():
             self._pending.events.append(record)
-            self._wake.set()
+            self._queued()
 
     async def flush(self) -> None:
         """Return once all that was queued before is committed. Raises StoreError when that fails."""
-        if not len(self._pending) and not self._waiting:
+        if not self._pending.size and not self._writing:
             return
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
-        self._wake.set()
-        self._hurry.set()
+        self._due.set()
         await done
 
     def _room(self) -> bool:
-        size = len(self._pending)
-        if size >= BATCH_ITEMS:
-            self._hurry.set()
-        if size < MAX_QUEUED:
+        if self._pending.size < MAX_QUEUED:
             return True
         self.dropped += 1
         if self.dropped == 1 or self.dropped % 1000 == 0:
-            log.error("store queue full", queued=size, dropped=self.dropped)
+            log.error("store queue full", queued=self._pending.size, dropped=self.dropped)
         return False
 
+    def _queued(self) -> None:
+        self._pending.size += 1
+        if self._pending.size == 1:
+            self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._due.set)
+        elif self._pending.size == BATCH_ITEMS:
+            self._due.set()
+
     async def _run(self) -> None:
-        while not (self._closing and not len(self._pending)):
-            await self._wake.wait()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), BATCH_SECONDS)
-            self._wake.clear()
-            self._hurry.clear()
+        while not self._closing or self._pending.size:
+            await self._due.wait()
+            self._due.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+            whole, self._pending = self._pending, Batch()
             waiting, self._waiting = self._waiting, []
-            # a flush covers what was queued before it, however many batches that is
-            for _ in range(len(self._pending) // BATCH_ITEMS + 1):
-                await self._write(self._pending.take(BATCH_ITEMS), waiting)
+            self._writing = True
+            while whole.size:
+                await self._commit(whole.take(BATCH_ITEMS), waiting)
+            self._writing = False
             for done in waiting:
                 if not done.done():
                     done.set_result(None)
-            if len(self._pending):
-                self._wake.set()
 
-    async def _write(self, batch: Batch, waiting: list[asyncio.Future[None]]) -> None:
+    async def _commit(self, batch: Batch, waiting: list[asyncio.Future[None]]) -> None:
+        """Write until it is done: a database out of order is tried again, an item it refuses is left out."""
         attempt = 0
-        while len(batch):
+        while True:
             try:
-                async with self._database.writing() as connection:
-                    await _insert(connection, self._database.dialect, batch)
-            except DBAPIError as error:
-                if isinstance(error, IntegrityError):
-                    await self._write_singly(batch)
-                    break
-                self._failed(error, waiting)
+                await self._database.write_in_thread(partial(_insert, batch=batch))
+            except OperationalError as error:
                 attempt += 1
+                self._failed(error, waiting)
                 if self._closing and attempt >= CLOSE_ATTEMPTS:
-                    self.dropped += len(batch)
+                    self.dropped += batch.size
                     return
                 await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS)) - 1])
+            except Exception as error:  # a constraint, or a value that is not JSON: the item's fault
+                if batch.size == 1:
+                    self.dropped += 1
+                    log.error("store refused an item", item=batch.name, error=cause(error))
+                    return
+                while batch.size:
+                    await self._commit(batch.take(1), waiting)
+                return
             else:
-                break
-        self.failure = None
-        if batch.events:
-            self._published(batch.events)
+                self.failure = None
+                if batch.events:
+                    self._published(batch.events)
+                return
 
-    def _failed(self, error: SQLAlchemyError, waiting: list[asyncio.Future[None]]) -> None:
-        self.failure = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-        log.error("store write failed", error=self.failure, queued=len(self._pending))
+    def _failed(self, error: OperationalError, waiting: list[asyncio.Future[None]]) -> None:
+        self.failure = cause(error)
+        log.error("store write failed", error=self.failure, queued=self._pending.size)
         for done in (*waiting, *self._waiting):
             if not done.done():
                 done.set_exception(StoreError(f"the database does not take writes: {self.failure}"))
         self._waiting.clear()
 
-    async def _write_singly(self, batch: Batch) -> None:
-        """One refused item must not take the others with it."""
-        for table in ORDER:
-            for key, row in batch.rows[table.name].items():
-                single = Batch()
-                single.rows[table.name][key] = row
-                await self._try_single(single, table.name, key)
-        for record in batch.events:
-            single = Batch()
-            single.events.append(record)
-            await self._try_single(single, "events", str(record.seq))
 
-    async def _try_single(self, single: Batch, table: str, key: str) -> None:
-        try:
-            async with self._database.writing() as connection:
-                await _insert(connection, self._database.dialect, single)
-        except DBAPIError as error:
-            self.dropped += 1
-            log.error("store refused an item", table=table, id=key, error=" ".join(str(error.orig).split()))
-
-
-async def _insert(connection: AsyncConnection, dialect: str, batch: Batch) -> None:
+def _insert(connection: Connection, batch: Batch) -> None:
     for table in ORDER:
         if rows := batch.rows[table.name]:
-            await connection.execute(_upsert(table, dialect), list(rows.values()))
+            connection.execute(_upsert(table, connection.dialect.name), list(rows.values()))
     if batch.events:
-        await connection.execute(
+        connection.execute(
             tables.events.insert(),
             [
                 {"seq": e.seq, "time": e.time, "kind": e.kind, "conference": e.conference, "data": e.data}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from control.store.tables import UtcDateTime
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -24,8 +26,8 @@ def upgrade() -> None:
         sa.Column("ha1_md5", sa.Text(), nullable=False),
         sa.Column("ha1_sha256", sa.Text(), nullable=False),
         sa.Column("blocked", sa.Boolean(), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("changed", sa.DateTime(), nullable=False),
+        sa.Column("created", UtcDateTime(), nullable=False),
+        sa.Column("changed", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_accounts"),
         sa.UniqueConstraint("name", name="uq_accounts_name"),
     )
@@ -35,11 +37,11 @@ def upgrade() -> None:
         sa.Column("number", sa.String(length=32), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("starts", sa.DateTime(), nullable=False),
-        sa.Column("ends", sa.DateTime(), nullable=False),
-        sa.Column("started", sa.DateTime(), nullable=True),
-        sa.Column("ended", sa.DateTime(), nullable=True),
+        sa.Column("created", UtcDateTime(), nullable=False),
+        sa.Column("starts", UtcDateTime(), nullable=False),
+        sa.Column("ends", UtcDateTime(), nullable=False),
+        sa.Column("started", UtcDateTime(), nullable=True),
+        sa.Column("ended", UtcDateTime(), nullable=True),
         sa.Column("end_reason", sa.Text(), nullable=False),
         sa.Column("duration_minutes", sa.Integer(), nullable=False),
         sa.Column("seats", sa.Integer(), nullable=False),
@@ -64,7 +66,7 @@ def upgrade() -> None:
     op.create_table(
         "events",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
-        sa.Column("time", sa.DateTime(), nullable=False),
+        sa.Column("time", UtcDateTime(), nullable=False),
         sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("conference", sa.String(length=64), nullable=True),
         sa.Column("data", sa.JSON(), nullable=False),
@@ -77,7 +79,7 @@ def upgrade() -> None:
         sa.Column("token", sa.String(length=64), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
+        sa.Column("created", UtcDateTime(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("token", "key", name="pk_idempotency_keys"),
@@ -96,10 +98,10 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("last_used", sa.DateTime(), nullable=True),
-        sa.Column("expires", sa.DateTime(), nullable=True),
-        sa.Column("revoked", sa.DateTime(), nullable=True),
+        sa.Column("created", UtcDateTime(), nullable=False),
+        sa.Column("last_used", UtcDateTime(), nullable=True),
+        sa.Column("expires", UtcDateTime(), nullable=True),
+        sa.Column("revoked", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
         sa.UniqueConstraint("hash", name="uq_tokens_hash"),
     )
@@ -118,8 +120,8 @@ def upgrade() -> None:
         sa.Column("deaf", sa.Boolean(), nullable=False),
         sa.Column("talk_gain_db", sa.Float(), nullable=False),
         sa.Column("listen_gain_db", sa.Float(), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("joined", sa.DateTime(), nullable=True),
+        sa.Column("created", UtcDateTime(), nullable=False),
+        sa.Column("joined", UtcDateTime(), nullable=True),
         sa.Column("request_key", sa.String(length=255), nullable=True),
         sa.ForeignKeyConstraint(["conference"], ["conferences.id"], name="fk_participants_conference_conferences"),
         sa.PrimaryKeyConstraint("id", name="pk_participants"),
@@ -139,10 +141,10 @@ def upgrade() -> None:
         sa.Column("role", sa.String(length=16), nullable=False),
         sa.Column("codec", sa.String(length=16), nullable=False),
         sa.Column("transport", sa.String(length=8), nullable=False),
-        sa.Column("started", sa.DateTime(), nullable=False),
-        sa.Column("ringing", sa.DateTime(), nullable=True),
-        sa.Column("answered", sa.DateTime(), nullable=True),
-        sa.Column("ended", sa.DateTime(), nullable=True),
+        sa.Column("started", UtcDateTime(), nullable=False),
+        sa.Column("ringing", UtcDateTime(), nullable=True),
+        sa.Column("answered", UtcDateTime(), nullable=True),
+        sa.Column("ended", UtcDateTime(), nullable=True),
         sa.Column("end_kind", sa.String(length=32), nullable=False),
         sa.Column("end_reason", sa.Text(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),

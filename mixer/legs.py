@@ -78,9 +78,9 @@ class Legs(Columns):
         self.room[row] = room
         self.lane[row] = command.lane
         self.ssrc[row] = command.ssrc
-        self.seq[row], self.timestamp[row] = _clock_start(command.ssrc)
         self.last_seen[row] = tick
         self.set_media(row, command.media)
+        self.seq[row], self.timestamp[row] = _clock_start(command.ssrc, int(CLOCK_STEP[self.codec[row]]))
         self.adjust(
             row,
             SetLeg(command.leg, command.mute, command.deaf, command.talk_gain_db, command.listen_gain_db),
@@ -140,8 +140,8 @@ class Legs(Columns):
         return iter(self.names)
 
 
-def _clock_start(ssrc: int) -> tuple[int, int]:
+def _clock_start(ssrc: int, step: int) -> tuple[int, int]:
     """First sequence number and timestamp: told by the clock, so that a mixer taking over goes on where one died."""
     ticks = int(time.monotonic() / TICK_SECONDS)
     offset = zlib.crc32(ssrc.to_bytes(4, "big"))
-    return (ticks + offset) & 0xFFFF, (ticks * SAMPLES_8K * 6 + offset) & 0xFFFF_FFFF
+    return (ticks + offset) & 0xFFFF, (ticks * SAMPLES_8K * step + offset) & 0xFFFF_FFFF

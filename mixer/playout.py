@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .datagrams import FRAME_BYTES
+from .datagrams import FRAME_BYTES, RTP_HEADER, Inbox
 from .table import Columns
 
 FRAMES = 32
@@ -75,6 +75,8 @@ class Playout(Columns):
         self.patience: Int = self.column(np.int64, fill=2)
         self.spare: Bool = self.column(bool)
         """The row has a frame of delay to give back."""
+        self.pressing: Bool = self.column(bool)
+        """It found no pause to do so for a whole window."""
         self._bad_seq: Int = self.column(np.int64, fill=-1)
         self._frames = self.ring.view(f"V{FRAME_BYTES}").reshape(-1)
         self._full = self.have.view(np.uint32).reshape(-1)
@@ -127,19 +129,16 @@ class Playout(Columns):
             self._note_arrival(rows, elapsed, slack, arrival, now)
         return wanted, position
 
-    def write(self, rows: Int, position: Int, samples: Int, head: NDArray[np.uint8], payload: NDArray[np.void]) -> None:
-        """Store wanted packets of a byte codec. ``head`` uint8[n, 512] packets, ``payload`` their first 160 bytes."""
+    def write(self, rows: Int, position: Int, samples: Int, inbox: Inbox, packets: Int) -> None:
+        """Store the wanted ``packets`` of the inbox, one for each of ``rows``, of a byte codec."""
         whole = (samples == FRAME_BYTES) & (position % FRAME_BYTES == 0)
-        if whole.all():
-            at = self._base[rows] + ((position // FRAME_BYTES) & (FRAMES - 1))
-            self._frames[at] = payload
-            self._full[at] = FULL
-            return
-        at = self._base[rows[whole]] + ((position[whole] // FRAME_BYTES) & (FRAMES - 1))
-        self._frames[at] = payload[whole]
+        if not whole.all():
+            parts = np.flatnonzero(~whole)
+            self._write_units(rows[parts], position[parts], samples[parts], inbox.head, packets[parts])
+            rows, position, packets = rows[whole], position[whole], packets[whole]
+        at = self._base[rows] + ((position // FRAME_BYTES) & (FRAMES - 1))
+        self._frames[at] = inbox.rtp["payload"][packets]
         self._full[at] = FULL
-        parts = np.flatnonzero(~whole)
-        self._write_units(rows[parts], position[parts], samples[parts], head[parts])
 
     def mark(self, rows: Int, position: Int, samples: Int) -> None:
         """Note wanted packets of a packet codec as present."""
@@ -183,10 +182,15 @@ class Playout(Columns):
         at = self._base[rows] + ((self.next[rows] - 1) & (FRAMES - 1))
         self._frames[at] = np.ascontiguousarray(payload).view(f"V{FRAME_BYTES}")[:, 0]
 
+    def peek(self, rows: Int) -> tuple[NDArray[np.uint8], Bool]:
+        """Payload uint8[len(rows), 160] of the frame due next, and whether it is there already."""
+        at = self._base[rows] + (self.next[rows] & (FRAMES - 1))
+        return self._frames[at].view(np.uint8).reshape(len(rows), FRAME_BYTES), self._full[at] == FULL
+
     def skip(self, rows: Int) -> None:
         """Give one frame of delay back: the frame due next is left out."""
         self.next[rows] += 1
-        self.spare[rows] = False
+        self.spare[rows] = self.pressing[rows] = False
         for margin in (self.margin, self.margin_before):
             margin[rows] -= np.where(margin[rows] < NO_MARGIN, FRAME_NS, 0)
 
@@ -196,7 +200,9 @@ class Playout(Columns):
         roomy = (smallest >= SPARE_NS) & (smallest < NO_MARGIN)
         wait = self.wait[:count]
         wait -= 1
-        self.spare[:count] = roomy & (wait <= 0)
+        roomy &= wait <= 0
+        self.pressing[:count] = roomy & self.spare[:count]
+        self.spare[:count] = roomy
         self.margin_before[:count] = self.margin[:count]
         self.margin[:count] = NO_MARGIN
 
@@ -247,7 +253,7 @@ class Playout(Columns):
             kept[held] += np.where(kept[held] < NO_MARGIN, short[hold] * FRAME_NS, 0)
         self.patience[held] = np.minimum(self.patience[held] * 2, MAX_WAIT_WINDOWS)
         self.wait[held] = self.patience[held]
-        self.spare[held] = False
+        self.spare[held] = self.pressing[held] = False
         jumped = row[~hold]
         position[which[~hold]] = (self.next[jumped] + 1) * FRAME_BYTES
         self.have[jumped] = 0
@@ -266,7 +272,7 @@ class Playout(Columns):
         self.arrival[rows] = arrival
         self.margin[rows] = np.minimum(self.margin[rows], slack * FRAME_NS + (now - arrival))
 
-    def _write_units(self, rows: Int, position: Int, samples: Int, head: NDArray[np.uint8]) -> None:
+    def _write_units(self, rows: Int, position: Int, samples: Int, head: NDArray[np.uint8], packets: Int) -> None:
         """Packets that are not one aligned frame: unit by unit, as many as the longest holds."""
         for unit in range(int(samples.max(initial=0)) // UNIT):
             sel = np.flatnonzero(samples >= (unit + 1) * UNIT)
@@ -275,7 +281,7 @@ class Playout(Columns):
             good = (soon >= 0) & (soon <= AHEAD)
             sel, where = sel[good], where[good]
             at = self._unit_index(rows[sel], where)
-            start = 12 + unit * UNIT
-            piece = np.ascontiguousarray(head[sel, start : start + UNIT])
+            start = RTP_HEADER + unit * UNIT
+            piece = np.ascontiguousarray(head[packets[sel], start : start + UNIT])
             self._ring_units[at] = piece.view(f"V{UNIT}")[:, 0]
             self._have_units[at] = 1

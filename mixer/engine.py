@@ -1,0 +1,388 @@
+"""The tick: one batch for all legs of a mixer process every 20 ms. Owns no socket and no clock, does not wait.
+
+``Engine.apply`` takes commands, ``Engine.tick`` does one tick with the time it is told, ``Engine.events`` is what there is
+to report. Order of a tick: receive, play out, decode, find who talks, sum, encode, send, report.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import address, rtcp
+from .datagrams import ADDRESS, FRAME_BYTES, RTP_HEADER, Inbox, Outbox
+from .demux import Demux
+from .keypad import Keypad
+from .legs import CLOCK_STEP, OPUS, RATES, SAMPLES_8K, FullError, Legs
+from .levels import TalkDetector
+from .mix import GATE, HOLD, G711Output, MixPlan, Sums, plan_mix, sum_rooms
+from .playout import WINDOW_TICKS, Playout
+from .protocol import (
+    AddLeg, Digit, Inactive, Latched, LegMedia, LegStats, Load, Message, Ping, Pong, Profile, QueryDone, QueryLegs,
+    RemoveLeg, RtcpBye, SetLeg, Talking, UpdateLeg,
+)  # fmt: skip
+from .receive import Receiver
+from .reports import Reports
+from .rooms import Rooms
+from .stages import Stages
+from .table import Columns, RowPart
+from .voice import Voices, plan_voice
+from .wide import WideMix
+
+MAX_EVENTS = 20_000
+TICKS_PER_SECOND = 50
+REPORT_TICKS = 10
+"""RTCP reports that fall due within these are made together."""
+
+
+class Engine(Columns):
+    """All legs of one mixer process.
+
+    ``fds``: file descriptors of the lanes, a lane's number is its place; ``capacity``: most legs; ``cname``: RTCP name.
+    """
+
+    def __init__(
+        self, fds: list[int], capacity: int = 4096, *, max_delay_ms: int = 240, cname: bytes = b"veche"
+    ) -> None:
+        super().__init__(capacity)
+        self.fds = fds
+        self.events: deque[Message] = deque()
+        self.events_dropped = 0
+        self.ticks = 0
+        self.stages = Stages()
+        self.legs = Legs(capacity)
+        self.rooms = Rooms(capacity)
+        self.demux = Demux(capacity)
+        self.playout = Playout(capacity, max_delay_ms)
+        self.voices = Voices(capacity)
+        self.talk = TalkDetector(capacity)
+        self.reports = Reports(capacity, cname)
+        self.keypad = Keypad()
+        self.wide = WideMix(capacity)
+        self.receiver = Receiver(self.legs, self.demux, self.playout, self, Inbox())
+        self.outbox = Outbox(capacity)
+        self._output = G711Output(capacity)
+        self._hold: NDArray[np.int64] = self.column(np.int64)
+        """Ticks for which a row stays in the mix after it was last loud."""
+        self._parts: list[RowPart] = [
+            self, self.demux, self.playout, self.voices, self.talk, self.reports, self.keypad, self.wide,
+        ]  # fmt: skip
+        self._dirty = True
+        self._plan = MixPlan()
+        self._voice_plan = plan_voice(self.legs)
+        self._send_rows: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._all_send = False
+        self._steps: NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self.packets_sent = 0
+        self.send_errors = 0
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def apply(self, command: Message) -> None:
+        """Carry out a command. One that names an unknown leg, or cannot be carried out, changes nothing."""
+        match command:
+            case AddLeg():
+                self._add(command)
+            case UpdateLeg(leg, media) if leg in self.legs.row_of:
+                self._set_media(self.legs.row_of[leg], media)
+            case SetLeg(leg) if leg in self.legs.row_of:
+                self.legs.adjust(self.legs.row_of[leg], command)
+                self._dirty = True
+            case RemoveLeg(leg):
+                self._remove(leg)
+            case Ping(token):
+                self._emit(Pong(token))
+            case QueryLegs(token, names):
+                for name in names or tuple(self.legs):
+                    if name in self.legs.row_of:
+                        self._emit(self._stats(self.legs.row_of[name]))
+                self._emit(QueryDone(token))
+            case Profile(on):
+                self.stages.on = on
+
+    def _add(self, command: AddLeg) -> None:
+        self._remove(command.leg)
+        room = self.rooms.enter(command.conference)
+        try:
+            row = self.legs.add(command, room, self.ticks)
+        except FullError:
+            self.rooms.leave(room)
+            return
+        self._set_media(row, command.media)
+
+    def _set_media(self, row: int, media: LegMedia) -> None:
+        legs = self.legs
+        before = legs.media[row]
+        legs.set_media(row, media)
+        codec = int(legs.codec[row])
+        lane = int(legs.lane[row])
+        moved = media.remote != before.remote or not self.demux.key[row]
+        if moved:
+            self.demux.expect(row, lane, media.remote, media.latch_hosts)
+            self._send_to(row, media.remote)
+        if moved or media.codec != before.codec:
+            self.playout.restart(row)
+        self.playout.step[row] = CLOCK_STEP[codec]
+        self.outbox.rtp["first"][row] = 0x80
+        self.outbox.rtp["second"][row] = media.send_pt
+        self.outbox.rtp["ssrc"][row] = legs.ssrc[row]
+        self.outbox.size[row] = RTP_HEADER + FRAME_BYTES
+        self.reports.expect(row, self.ticks, media.remote if media.rtcp_mux else media.remote_rtcp)
+        self.keypad.expect(row, RATES[OPUS] if codec == OPUS else RATES[0])
+        self.wide.set_codec(row, codec)
+        legs.last_seen[row] = self.ticks
+        self._dirty = True
+
+    def _send_to(self, row: int, remote: tuple[str, int] | None) -> None:
+        raw = address.to_sockaddr(remote) if remote else b""
+        self.outbox.address[row] = np.frombuffer(raw.ljust(ADDRESS, b"\0"), np.uint8)
+        self.outbox.address_size[row] = len(raw)
+
+    def _remove(self, leg: str) -> None:
+        row = self.legs.row_of.get(leg)
+        if row is None:
+            return
+        room = int(self.legs.room[row])
+        last = self.legs.count - 1
+        if self.rooms.leave(room):
+            self.wide.forget_room(room)
+        for column in (self.outbox.buffer, self.outbox.size, self.outbox.address, self.outbox.address_size):
+            column[row] = column[last]
+        self.legs.remove(leg, self._parts)
+        self._dirty = True
+
+    def _replan(self) -> None:
+        legs, count = self.legs, self.legs.count
+        self._dirty = False
+        self.demux.plan(count)
+        self.rooms.plan_rates(legs.room[:count], RATES[legs.codec[:count]])
+        self._plan = plan_mix(legs)
+        self._voice_plan = plan_voice(legs)
+        self.wide.plan(legs, self.rooms)
+        rows = np.flatnonzero(legs.sends[:count] & (self.outbox.address_size[:count] > 0))
+        self.outbox.plan(rows, legs.lane[rows], self.fds)
+        self._send_rows = rows
+        self._all_send = len(rows) == count
+        self._steps = (SAMPLES_8K * CLOCK_STEP[legs.codec[:count]]).astype(np.uint32)
+
+    # --- the tick ----------------------------------------------------------------------------------------------------
+
+    def tick(self, now: int) -> None:
+        """One tick. ``now``: ns of CLOCK_REALTIME, as the kernel stamps packets."""
+        self.ticks += 1
+        stages = self.stages
+        stages.start()
+        if self._dirty:
+            self._replan()
+            stages.lap("plan")
+        if not self.legs.count:
+            self._drain(now)
+            return
+        self.receiver.receive(self.fds, self.ticks, now)
+        stages.lap("receive")
+        if self._dirty:  # a source was recognised
+            self._replan()
+        self._mix()
+        self._send()
+        self._second(now)
+        stages.lap("report")
+
+    def _drain(self, now: int) -> None:
+        """Nobody is here: what comes in is thrown away."""
+        if self.ticks % TICKS_PER_SECOND == 0:
+            self.receiver.receive(self.fds, self.ticks, now)
+
+    def _mix(self) -> None:
+        legs, stages = self.legs, self.stages
+        count = legs.count
+        payload, there = self.voices.decode(self._voice_plan, legs, self.playout)
+        wide = self.wide.active
+        if wide:
+            self.wide.decode(legs, self.playout, payload, there, self.voices.energy)
+        stages.lap("decode")
+        energy = self.voices.energy[:count]
+        started, stopped = self.talk.update(count, energy, there)
+        for row in started:
+            self._emit(Talking(legs.names[row], True, round(float(self.talk.level_dbov[row]), 1)))
+        for row in stopped:
+            self._emit(Talking(legs.names[row], False, round(float(self.talk.level_dbov[row]), 1)))
+        hold = self._hold[:count]
+        hold -= 1
+        hold[energy > GATE] = HOLD
+        self._give_back(hold)
+        heard = np.flatnonzero((hold > 0) & legs.hears[:count] & ~legs.mute[:count] & ~legs.key_held[:count])
+        np.maximum(hold, 0, out=hold)
+        stages.lap("levels")
+        sums = self._sum(heard, wide)
+        stages.lap("mix")
+        g711 = self._plan.g711
+        frames = self._output.frames(self._plan, legs, self.rooms, sums)
+        if len(g711) == count:
+            self.outbox.rtp["payload"][:count] = frames
+        else:
+            self.outbox.rtp["payload"][g711] = frames
+        if wide:
+            self.wide.encode(legs, self.outbox)
+        stages.lap("encode")
+
+    def _sum(self, heard: NDArray[np.int64], wide: bool) -> Sums:
+        legs = self.legs
+        voice = self.voices.pcm[heard]
+        gain = legs.talk_gain[heard][:, None] if self._plan.talk_gain else None
+        if gain is not None:
+            voice *= gain
+        if wide:
+            return self.wide.sum(legs, self.rooms, heard, voice)
+        return sum_rooms(self.capacity, heard, legs.room[heard], voice)
+
+    def _give_back(self, hold: NDArray[np.int64]) -> None:
+        """Rows with delay to spare leave a frame out in a pause, or, when they never pause, by a cross-fade."""
+        playout, count = self.playout, self.legs.count
+        spare = playout.spare[:count]
+        if not spare.any():
+            return
+        rows = np.flatnonzero(spare & (hold <= 0))
+        if len(rows):
+            playout.skip(rows)
+        rows = np.flatnonzero(playout.pressing[:count] & spare)
+        if len(rows):
+            self.voices.shorten(rows, self.legs, playout)
+
+    def _send(self) -> None:
+        legs, count, rtp = self.legs, self.legs.count, self.outbox.rtp
+        rows = slice(0, count) if self._all_send else self._send_rows
+        legs.seq[rows] += np.uint16(1)
+        legs.timestamp[:count] += self._steps
+        rtp["seq"][:count] = legs.seq[:count]
+        rtp["timestamp"][:count] = legs.timestamp[:count]
+        legs.sent[rows] += 1
+        self.reports.octets[:count] += self.outbox.size[:count].astype(np.int64) - RTP_HEADER
+        self.stages.lap("build")
+        sent, failed = self.outbox.send()
+        self.packets_sent += sent
+        self.send_errors += failed
+        self.stages.lap("send")
+
+    def _second(self, now: int) -> None:
+        """What need not be done every tick."""
+        if self.ticks % REPORT_TICKS == 0:
+            self.reports.send_due(self.legs, self.playout, self.demux, self.fds, self.ticks, now)
+        if self.ticks % WINDOW_TICKS == 0:
+            self.playout.close_window(self.legs.count)
+        for row, press in self.keypad.expire(self.ticks):
+            self.legs.key_held[row] = False
+            if press is not None:
+                self._emit(Digit(self.legs.names[row], press.digit, press.duration_ms))
+        if self.ticks % TICKS_PER_SECOND == 0:
+            silent = self.ticks - self.legs.last_seen[: self.legs.count]
+            for row in np.flatnonzero(silent >= TICKS_PER_SECOND):
+                self._emit(Inactive(self.legs.names[row], round(float(silent[row]) / TICKS_PER_SECOND, 1)))
+
+    # --- packets looked at one by one (receive.RareHandler) -------------------------------------------------------------
+
+    def on_rtcp(self, row: int | None, lane: int, data: bytes, source: NDArray[np.uint8], stamp: int) -> None:
+        """RTCP; from a port of its own it is recognised by our SSRC in its report and by its host."""
+        packets = rtcp.parse(data)
+        if not packets:
+            return
+        if row is None:
+            row = self._row_reporting(packets)
+            sender = address.from_sockaddr(source)
+            if row is None or sender is None or sender[0] != self.demux.host(row):
+                return
+        self.legs.last_seen[row] = self.ticks
+        if self.reports.on_report(row, packets, int(self.legs.ssrc[row]), stamp):
+            self._emit(RtcpBye(self.legs.names[row]))
+
+    def _row_reporting(self, packets: list[rtcp.Packet]) -> int | None:
+        ssrcs = self.legs.ssrc[: self.legs.count]
+        for packet in packets:
+            if isinstance(packet, rtcp.SenderReport | rtcp.ReceiverReport):
+                for block in packet.reports:
+                    rows = np.flatnonzero(ssrcs == block.ssrc)
+                    if len(rows):
+                        return int(rows[0])
+        return None
+
+    def on_key(self, row: int, payload: bytes, timestamp: int, marker: bool) -> None:
+        press = self.keypad.feed(row, payload, timestamp, marker, self.ticks)
+        self.legs.key_held[row] = self.keypad.held(row)
+        if press is not None:
+            self._emit(Digit(self.legs.names[row], press.digit, press.duration_ms))
+
+    def on_packet(self, row: int, unit: int, payload: bytes) -> None:
+        self.wide.keep(row, unit, payload)
+
+    def on_latched(self, row: int) -> None:
+        source = address.from_sockaddr(self.demux.source[row])
+        media = self.legs.media[row]
+        if source is None:
+            return
+        if source != media.remote:
+            self._send_to(row, source)
+            self.legs.media[row] = media = replace(media, remote=source)
+            if media.rtcp_mux:
+                self.reports.expect(row, self.ticks, source)
+            self._dirty = True
+        self._emit(Latched(self.legs.names[row], source))
+
+    # --- reports -----------------------------------------------------------------------------------------------------
+
+    def _emit(self, event: Message) -> None:
+        if len(self.events) >= MAX_EVENTS:
+            self.events_dropped += 1
+            return
+        self.events.append(event)
+
+    def take_events(self, most: int = 2000) -> list[Message]:
+        """Up to ``most`` events in order; they are then no longer here."""
+        taken = list(islice(self.events, most))
+        for _ in taken:
+            self.events.popleft()
+        return taken
+
+    def load(self, ticks: int, late: int, skipped: int, mean_us: float, worst_us: float) -> Load:
+        """The report of the last ``ticks`` ticks, timed by the caller."""
+        return Load(
+            legs=self.legs.count,
+            conferences=len(self.rooms),
+            ticks=ticks,
+            late_ticks=late,
+            skipped_ticks=skipped,
+            tick_us=round(mean_us, 1),
+            tick_max_us=round(worst_us, 1),
+            packets_received=self.receiver.received,
+            packets_sent=self.packets_sent,
+            packets_unmatched=self.receiver.unmatched,
+            send_errors=self.send_errors,
+            events_dropped=self.events_dropped,
+            stages_us=self.stages.collect(ticks),
+        )
+
+    def _stats(self, row: int) -> LegStats:
+        legs, playout = self.legs, self.playout
+        received = int(playout.received[row])
+        expected = int(playout.seq[row] - playout.first_seq[row] + 1) if received else 0
+        trip, lost = float(self.reports.round_trip_ms[row]), float(self.reports.remote_lost[row])
+        return LegStats(
+            leg=legs.names[row],
+            packets_received=received,
+            packets_sent=int(legs.sent[row]),
+            packets_lost=max(expected - received + int(playout.duplicate[row]), 0),
+            packets_late=int(playout.late[row]),
+            packets_duplicate=int(playout.duplicate[row]),
+            packets_rejected=int(legs.rejected[row]),
+            frames_concealed=int(legs.concealed[row]),
+            frames_played=int(legs.played[row]),
+            jitter_ms=round(float(playout.jitter_ns[row]) / 1e6, 2),
+            playout_delay_ms=round(playout.delay_ms(row), 1),
+            round_trip_ms=round(trip, 1) if trip >= 0 else None,
+            remote_lost_fraction=round(lost, 4) if lost >= 0 else None,
+            level_dbov=round(float(self.talk.level_dbov[row]), 1),
+            talking=bool(self.talk.talking[row]),
+            talk_seconds=round(int(self.talk.talk_ticks[row]) / TICKS_PER_SECOND, 2),
+        )

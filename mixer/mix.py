@@ -1,0 +1,147 @@
+"""Everyone hears the others: the sum of a conference without one's own voice, G.711 legs all at once.
+
+Who is in the mix: legs whose frame is louder than GATE, and HOLD ticks beyond. Everybody else in a conference hears the
+same frame, so it is encoded once per conference and law; one more frame for each who is heard or has a listening gain of
+his own. Sums are float32, exact for whole numbers up to 2**24 (512 legs at full scale), and clipped once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .datagrams import FRAME_BYTES
+from .g711 import ENCODE, SILENCE
+from .legs import G722, Legs
+from .rooms import Rooms
+
+GATE = np.float32(24.0**2)
+"""Mean square below which a frame is silence (-63 dBov): A-law's own zero and line noise stay out."""
+HOLD = 15
+_LAWS = 2
+_VOID_FRAME = f"V{FRAME_BYTES}"
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Sums:
+    """What was mixed at 8 kHz this tick.
+
+    ``slot_of_room`` int64[rooms]: place of a conference in ``total`` float32[slots, 160], -1 where nobody is heard.
+    ``rows``: who is heard, ``voice`` float32[len(rows), 160] what each adds to the total of his conference.
+    """
+
+    slot_of_room: Int
+    total: Float
+    rows: Int
+    voice: Float
+
+
+@dataclass(slots=True)
+class MixPlan:
+    """What only changes when legs come, go or are set."""
+
+    g711: Int = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Rows that hear G.711."""
+    law: Int = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Their law, and so their silent frame's place in the pool."""
+    room: Int = field(default_factory=lambda: np.zeros(0, np.int64))
+    deaf: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    laws: tuple[int, ...] = ()
+    gained: Int = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Places in ``g711`` of legs with a listening gain of their own."""
+    talk_gain: bool = False
+
+
+def plan_mix(legs: Legs) -> MixPlan:
+    """Plan for the legs as they stand."""
+    count = legs.count
+    g711 = np.flatnonzero(legs.codec[:count] < G722)
+    law = legs.codec[g711]
+    deaf = legs.deaf[g711]
+    return MixPlan(
+        g711=g711,
+        law=law,
+        room=legs.room[g711],
+        deaf=deaf,
+        laws=tuple(int(x) for x in np.unique(law)),
+        gained=np.flatnonzero((legs.listen_gain[g711] != 1) & ~deaf),
+        talk_gain=bool((legs.talk_gain[:count] != 1).any()),
+    )
+
+
+def sum_rooms(rooms: int, rows: Int, room: Int, voice: Float) -> Sums:
+    """Add up the voices per conference. ``room``: conference of each of ``rows``, ``voice`` float32[len(rows), n]."""
+    slot_of_room = np.full(rooms, -1, np.int64)
+    order = np.argsort(room, kind="stable")
+    sorted_room = room[order]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = sorted_room[1:] != sorted_room[:-1]
+    starts = np.flatnonzero(first)
+    slot_of_room[sorted_room[starts]] = np.arange(len(starts))
+    if len(rows):
+        total = np.add.reduceat(voice[order], starts, axis=0)
+    else:
+        total = np.zeros((0, voice.shape[1]), np.float32)
+    return Sums(slot_of_room, total, rows, voice)
+
+
+def to_int16(mix: Float) -> NDArray[np.int16]:
+    """Clip once, at the very end. Works in place."""
+    np.clip(mix, -32768, 32767, out=mix)
+    return mix.astype(np.int16)
+
+
+class G711Output:
+    """Makes the frame that every G.711 leg is sent."""
+
+    def __init__(self, capacity: int) -> None:
+        self._place = np.zeros(capacity, np.int64)
+        self._silence = np.repeat(SILENCE[:, None], FRAME_BYTES, axis=1).view(_VOID_FRAME)[:, 0]
+
+    def frames(self, plan: MixPlan, legs: Legs, rooms: Rooms, sums: Sums) -> NDArray[np.void]:
+        """Payload of each row in ``plan.g711``, void160[len(plan.g711)]."""
+        slots = len(sums.total)
+        if not slots:
+            return self._silence[plan.law]
+        slot = sums.slot_of_room[plan.room]
+        shared_at = np.zeros(_LAWS, np.int64)
+        pieces = [self._silence]
+        at = _LAWS
+        shared = to_int16(sums.total.copy()).view(np.uint16)
+        for law in plan.laws:
+            shared_at[law] = at
+            pieces.append(ENCODE[law][shared].view(_VOID_FRAME)[:, 0])
+            at += slots
+        listens = (slot >= 0) & ~plan.deaf
+        frame = np.where(listens, shared_at[plan.law] + slot, plan.law)
+        own_rows, own = self._own(plan, legs, sums, listens)
+        if len(own_rows):
+            self._place[plan.g711] = np.arange(len(plan.g711))
+            place = self._place[own_rows]
+            law_of_own = plan.law[place]
+            own16 = to_int16(own).view(np.uint16)
+            for law in plan.laws:
+                sel = np.flatnonzero(law_of_own == law)
+                pieces.append(ENCODE[law][own16[sel]].view(_VOID_FRAME)[:, 0])
+                frame[place[sel]] = at + np.arange(len(sel))
+                at += len(sel)
+        return np.concatenate(pieces)[frame]
+
+    @staticmethod
+    def _own(plan: MixPlan, legs: Legs, sums: Sums, listens: NDArray[np.bool_]) -> tuple[Int, Float]:
+        """Rows whose frame is theirs alone, and its samples."""
+        speaks = (legs.codec[sums.rows] < G722) & ~legs.deaf[sums.rows]
+        rows = sums.rows[speaks]
+        own = sums.total[sums.slot_of_room[legs.room[rows]]] - sums.voice[speaks]
+        if len(plan.gained):
+            gained = plan.g711[plan.gained[listens[plan.gained]]]
+            extra = gained[~np.isin(gained, rows)]
+            rows = np.concatenate((rows, extra))
+            own = np.concatenate((own, sums.total[sums.slot_of_room[legs.room[extra]]]))
+            own *= legs.listen_gain[rows][:, None]
+        return rows, own

@@ -1,0 +1,150 @@
+"""A mixer process: the clock around the engine, and the socket to control.
+
+``python -m mixer.process CONTROL_FD LANE_FD...`` ticks every 20 ms on a deadline, takes commands and gives events once a
+tick, reports its load once a second, and ends with Shutdown or when control is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from .datagrams import boost_priority
+from .engine import TICKS_PER_SECOND, Engine
+from .protocol import Decoder, Message, ProtocolError, Ready, Shutdown, encode
+
+TICK = 1 / TICKS_PER_SECOND
+MAX_CATCH_UP = 3
+"""Ticks made up for in a row; what is later still is skipped, and counted."""
+LATE = TICK / 2
+_MAX_PENDING = 16 << 20
+"""Bytes of events that may wait for control; then no more are taken from the engine, whose own queue is bounded."""
+
+
+class Link:
+    """The non-blocking end of the socket to control."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._decoder = Decoder()
+        self._pending = bytearray()
+
+    @property
+    def full(self) -> bool:
+        return len(self._pending) > _MAX_PENDING
+
+    def receive(self) -> list[Message] | None:
+        """Commands that have come; None when control is gone."""
+        messages: list[Message] = []
+        while True:
+            try:
+                data = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return messages
+            except OSError:
+                return None
+            if not data:
+                return None
+            messages += self._decoder.feed(data)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Queue messages and write what the socket takes."""
+        for message in messages:
+            self._pending += encode(message)
+        if self._pending:
+            try:
+                del self._pending[: self._socket.send(self._pending)]
+            except BlockingIOError:
+                return
+            except OSError:
+                self._pending.clear()
+
+
+class Clock:
+    """Deadlines of the ticks, and how well they were kept since the last report."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + TICK
+        self.ticks = self.late = self.skipped = 0
+        self._busy = self._worst = 0.0
+
+    def wait(self) -> None:
+        """Sleep until the next tick is due. Being more than MAX_CATCH_UP late skips ticks."""
+        left = self._next - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+        elif left < -LATE:
+            self.late += 1
+            behind = int(-left / TICK)
+            if behind > MAX_CATCH_UP:
+                self.skipped += behind - MAX_CATCH_UP
+                self._next += (behind - MAX_CATCH_UP) * TICK
+        self._next += TICK
+
+    def count(self, seconds: float) -> None:
+        self.ticks += 1
+        self._busy += seconds
+        self._worst = max(self._worst, seconds)
+
+    def report(self) -> tuple[int, int, int, float, float]:
+        """Ticks, late ticks, skipped ticks, mean and worst microseconds; counts anew."""
+        result = (self.ticks, self.late, self.skipped, self._busy / max(self.ticks, 1) * 1e6, self._worst * 1e6)
+        self.ticks = self.late = self.skipped = 0
+        self._busy = self._worst = 0.0
+        return result
+
+
+def serve(link: Link, engine: Engine) -> int:
+    """Tick until told to stop. Returns the exit code."""
+    clock = Clock()
+    while True:
+        clock.wait()
+        begin = time.perf_counter()
+        commands = link.receive()
+        if commands is None:
+            return 0
+        for command in commands:
+            if isinstance(command, Shutdown):
+                return 0
+            engine.apply(command)
+        engine.tick(time.time_ns())
+        clock.count(time.perf_counter() - begin)
+        out: list[Message] = [] if link.full else engine.take_events()
+        if clock.ticks >= TICKS_PER_SECOND:
+            out.append(engine.load(*clock.report()))
+            gc.collect()  # what there was at the start is frozen, so little is left to look at
+        link.send(out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="mixer.process", description=__doc__)
+    parser.add_argument("control", type=int, help="file descriptor of the stream socket to control")
+    parser.add_argument("lanes", type=int, nargs="+", help="file descriptors of the lanes' bound UDP sockets")
+    parser.add_argument("--capacity", type=int, default=4096, help="most legs at once")
+    parser.add_argument("--max-delay-ms", type=int, default=240, help="longest playout delay")
+    options = parser.parse_args(arguments)
+    for ignored in (signal.SIGINT, signal.SIGTERM):  # control says when to stop; a terminal's ^C reaches both of us
+        signal.signal(ignored, signal.SIG_IGN)
+    boost_priority()
+    link = Link(socket.socket(fileno=options.control))
+    engine = Engine(options.lanes, options.capacity, max_delay_ms=options.max_delay_ms)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    link.send([Ready(os.getpid())])
+    try:
+        return serve(link, engine)
+    except ProtocolError as error:
+        print(f"mixer: control sent something unintelligible: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

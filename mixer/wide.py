@@ -1,0 +1,333 @@
+"""Wideband: legs with G.722 (16 kHz) or Opus (48 kHz), and the conferences that mix at their rate.
+
+Conferences whose legs all speak G.711 never come here. In the others every voice is brought up to the conference's rate,
+summed there, and the sum brought down once for each lower rate that somebody hears. Bringing up and down is linear, so a
+leg's own voice is taken out of what it hears by bringing down its own contribution too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .codecs import Decoder, Encoder, make_decoder, make_encoder
+from .datagrams import PACKET, RTP_HEADER, Outbox
+from .legs import CODECS, G722, OPUS, RATES, Legs
+from .mix import Sums, sum_rooms
+from .playout import UNITS, Playout
+from .resample import Resampler
+from .rooms import Rooms
+from .voice import CONCEAL_FRAMES
+
+MAX_PACKETS = 128
+"""Opus packets kept for one leg before the stale ones are thrown away."""
+FLUSH_TICKS = 10
+"""Ticks a shared encoder goes on after the last talker, before a constant silent payload stands in for it."""
+_NAMES = {number: name for name, number in CODECS.items()}
+_WIDE_RATES = (16000, 48000)
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
+
+
+def samples_per_tick(rate: int) -> int:
+    return rate // 50
+
+
+class WideLeg:
+    """Codec state of one wideband leg."""
+
+    def __init__(self, codec: int) -> None:
+        self.codec = codec
+        self.frame = samples_per_tick(int(RATES[codec]))
+        self.pcm: Float = np.zeros(self.frame, np.float32)
+        self.heard = False
+        """Was in the mix in the last tick."""
+        self._decoder: Decoder = make_decoder(_NAMES[codec])
+        self._encoder: Encoder | None = None
+        self._packets: dict[int, bytes] = {}
+        self._rest: Float = np.zeros(0, np.float32)
+
+    def keep(self, unit: int, payload: bytes) -> None:
+        """An Opus packet that begins at 5 ms unit ``unit`` of the leg's time line."""
+        if len(self._packets) >= MAX_PACKETS:
+            newest = max(self._packets)
+            self._packets = {u: p for u, p in self._packets.items() if u > newest - MAX_PACKETS}
+        self._packets[unit] = payload
+
+    def decode_frame(self, payload: bytes | None, missing: int) -> None:
+        """G.722: the frame's bytes, or None for ``missing`` frames in a row without any."""
+        if payload is not None:
+            self._fit(self._decoder.decode(payload))
+        else:
+            self._gap(missing)
+
+    def decode_packets(self, frame: int, there: bool, missing: int) -> None:
+        """Opus: whatever packets begin in ``frame``; one packet may last for several."""
+        first = frame * UNITS
+        for unit in range(first, first + UNITS):
+            packet = self._packets.pop(unit, None)
+            if packet is not None:
+                self._rest = np.concatenate((self._rest, self._decoder.decode(packet)))
+        if there and len(self._rest) >= self.frame:
+            self.pcm, self._rest = self._rest[: self.frame], self._rest[self.frame :][: 6 * self.frame]
+        else:
+            self._rest = self._rest[:0]
+            self._gap(missing)
+
+    def encode(self, pcm: Float) -> bytes:
+        if self._encoder is None:
+            self._encoder = make_encoder(_NAMES[self.codec])
+        return self._encoder.encode(pcm)
+
+    def _fit(self, pcm: Float) -> None:
+        if len(pcm) == self.frame:
+            self.pcm = pcm
+        else:
+            self.pcm = np.zeros(self.frame, np.float32)
+            self.pcm[: len(pcm)] = pcm[: self.frame]
+
+    def _gap(self, missing: int) -> None:
+        if missing <= CONCEAL_FRAMES:
+            self._fit(self._decoder.conceal())
+        else:
+            self.pcm = np.zeros(self.frame, np.float32)
+
+
+class Resamplers:
+    """One Resampler per pair of rates, made when first needed, all with the same slots."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._made: dict[tuple[int, int], Resampler] = {}
+
+    def process(self, rate_in: int, rate_out: int, slots: Int, frames: Float) -> Float:
+        """Frames of ``slots`` at another rate."""
+        if rate_in == rate_out or not len(slots):
+            return frames if rate_in == rate_out else np.zeros((0, samples_per_tick(rate_out)), np.float32)
+        pair = (rate_in, rate_out)
+        if pair not in self._made:
+            self._made[pair] = Resampler(rate_in, rate_out, self._capacity)
+        return self._made[pair].process(slots, frames)
+
+    def reset(self, slot: int) -> None:
+        for resampler in self._made.values():
+            resampler.reset(slot)
+
+    def move(self, src: int, dst: int) -> None:
+        for resampler in self._made.values():
+            resampler.move(src, dst)
+
+
+class SharedEncoder:
+    """What the listeners of one conference and codec are sent."""
+
+    def __init__(self, codec: int) -> None:
+        self._encoder = make_encoder(_NAMES[codec])
+        self._idle = 0
+        self._silence = np.zeros(samples_per_tick(int(RATES[codec])), np.float32)
+        self._silent_payload = b""
+
+    def encode(self, pcm: Float | None) -> bytes:
+        """One frame; None when nobody talks."""
+        if pcm is not None:
+            self._idle = 0
+            return self._encoder.encode(pcm)
+        if self._idle < FLUSH_TICKS or not self._silent_payload:
+            self._idle += 1
+            self._silent_payload = self._encoder.encode(self._silence)
+        return self._silent_payload
+
+
+class WideMix:
+    """The wideband side of the engine. ``active``: there is a wideband leg at all."""
+
+    def __init__(self, capacity: int) -> None:
+        self.active = False
+        self._capacity = capacity
+        self._legs: dict[int, WideLeg] = {}
+        self._up = Resamplers(capacity)
+        self._down = Resamplers(capacity)
+        self._down_rooms = Resamplers(capacity)
+        self._shared: dict[tuple[int, int], SharedEncoder] = {}
+        self._listeners: dict[tuple[int, int], Int] = {}
+        self._rates_needed: dict[int, list[int]] = {}
+        self._heard: Int = np.zeros(0, np.int64)
+        self._narrow_heard: set[int] = set()
+        self._totals: dict[int, Sums] = {}
+        """By listening rate: what was summed this tick, as that rate hears it."""
+
+    # --- legs come and go --------------------------------------------------------------------------------------------
+
+    def set_codec(self, row: int, codec: int) -> None:
+        """The row speaks ``codec`` from now on."""
+        known = self._legs.get(row)
+        if codec < G722:
+            self._legs.pop(row, None)
+        elif known is None or known.codec != codec:
+            self._legs[row] = WideLeg(codec)
+
+    def forget_room(self, room: int) -> None:
+        """The conference is over."""
+        self._down_rooms.reset(room)
+        for codec in (G722, OPUS):
+            self._shared.pop((room, codec), None)
+
+    def reset(self, row: int) -> None:
+        self._legs.pop(row, None)
+        self._narrow_heard.discard(row)
+        self._up.reset(row)
+        self._down.reset(row)
+
+    def move(self, src: int, dst: int) -> None:
+        self._legs.pop(dst, None)
+        if src in self._legs:
+            self._legs[dst] = self._legs.pop(src)
+        self._narrow_heard.discard(dst)
+        if src in self._narrow_heard:
+            self._narrow_heard.remove(src)
+            self._narrow_heard.add(dst)
+        self._up.move(src, dst)
+        self._down.move(src, dst)
+
+    def plan(self, legs: Legs, rooms: Rooms) -> None:
+        """Legs came, went or were set: who hears what."""
+        self.active = bool(self._legs)
+        count = legs.count
+        codec = legs.codec[:count]
+        self._listeners = {}
+        for row in np.flatnonzero((codec >= G722) & legs.sends[:count]):
+            key = (int(legs.room[row]), int(codec[row]))
+            self._listeners[key] = np.append(self._listeners.get(key, np.zeros(0, np.int64)), row)
+        wide = rooms.rate[legs.room[:count]] > RATES[0]
+        self._rates_needed = {
+            rate: sorted({int(r) for r in RATES[codec[wide & (rooms.rate[legs.room[:count]] == rate)]]})
+            for rate in _WIDE_RATES
+        }
+
+    # --- the tick ----------------------------------------------------------------------------------------------------
+
+    def keep(self, row: int, unit: int, payload: bytes) -> None:
+        """An Opus packet came in."""
+        leg = self._legs.get(row)
+        if leg is not None:
+            leg.keep(unit, payload)
+
+    def decode(
+        self, legs: Legs, playout: Playout, payload: NDArray[np.uint8], there: NDArray[np.bool_], energy: Float
+    ) -> None:
+        """The current frame of every wideband leg, and its energy."""
+        for row, leg in self._legs.items():
+            missing = int(playout.missing[row]) if playout.started[row] else CONCEAL_FRAMES + 1
+            if leg.codec == OPUS:
+                leg.decode_packets(int(playout.next[row]) - 1, bool(there[row]), missing)
+            else:
+                leg.decode_frame(payload[row].tobytes() if there[row] else None, missing)
+            energy[row] = np.dot(leg.pcm, leg.pcm) / leg.frame
+
+    def sum(self, legs: Legs, rooms: Rooms, heard: Int, narrow: Float) -> Sums:
+        """Add up all conferences. ``narrow``: float32[len(heard), 160], valid for G.711 rows.
+
+        Returns what G.711 legs hear; the rest is kept for encode().
+        """
+        rate_of_room = rooms.rate[legs.room[heard]]
+        self._heard = heard
+        self._note_heard(legs, heard[rate_of_room > RATES[0]])
+        plain = rate_of_room == RATES[0]
+        parts = [sum_rooms(self._capacity, heard[plain], legs.room[heard[plain]], narrow[plain])]
+        self._totals = {}
+        for rate in _WIDE_RATES:
+            here = np.flatnonzero(rate_of_room == rate)
+            if len(here):
+                for hears, sums in self._sum_at(rate, legs, heard[here], narrow[here]):
+                    if hears == RATES[0]:
+                        parts.append(sums)
+                    else:
+                        known = self._totals.get(hears)
+                        self._totals[hears] = sums if known is None else _join([known, sums])
+        return _join(parts)
+
+    def encode(self, legs: Legs, outbox: Outbox) -> None:
+        """Payloads of all wideband rows."""
+        heard = set(self._heard.tolist())
+        for (room, codec), rows in self._listeners.items():
+            sums = self._totals.get(int(RATES[codec]))
+            slot = int(sums.slot_of_room[room]) if sums is not None else -1
+            total = sums.total[slot] if sums is not None and slot >= 0 else None
+            shared: list[int] = []
+            silent: list[int] = []
+            for row in rows.tolist():
+                if legs.deaf[row] or total is None or sums is None:
+                    silent.append(row)
+                elif row in heard or legs.listen_gain[row] != 1:
+                    own = total - sums.voice[sums.rows == row].sum(axis=0)
+                    _put(outbox, [row], self._legs[row].encode(own * legs.listen_gain[row]))
+                else:
+                    shared.append(row)
+            encoder = self._shared.get((room, codec))
+            if encoder is None:
+                encoder = self._shared[room, codec] = SharedEncoder(codec)
+            if total is None or shared:
+                _put(outbox, shared if total is not None else silent, encoder.encode(total))
+            if total is not None and silent:  # deaf ones
+                for row in silent:
+                    _put(outbox, [row], self._legs[row].encode(np.zeros_like(total)))
+
+    def _note_heard(self, legs: Legs, rows: Int) -> None:
+        """A leg that comes into the mix does so from silence: its filters start empty."""
+        now = set(rows.tolist())
+        for row in now - self._narrow_heard:
+            self._up.reset(row)
+            self._down.reset(row)
+        self._narrow_heard = now
+
+    def _sum_at(self, rate: int, legs: Legs, rows: Int, narrow: Float) -> Iterator[tuple[int, Sums]]:
+        """Sums of the conferences that mix at ``rate``, for each rate that is heard there."""
+        source_rate = RATES[legs.codec[rows]]
+        voice = np.zeros((len(rows), samples_per_tick(rate)), np.float32)
+        for codec_rate in (8000, *_WIDE_RATES):
+            at = np.flatnonzero(source_rate == codec_rate)
+            if not len(at):
+                continue
+            own = narrow[at] if codec_rate == RATES[0] else self._stack(legs, rows[at])
+            voice[at] = self._up.process(codec_rate, rate, rows[at], own)
+        sums = sum_rooms(self._capacity, rows, legs.room[rows], voice)
+        active = np.flatnonzero(sums.slot_of_room >= 0)
+        for hears in self._rates_needed[rate]:
+            at = np.flatnonzero(source_rate == hears)
+            total = np.zeros((len(active), samples_per_tick(hears)), np.float32)
+            total[sums.slot_of_room[active]] = self._down_rooms.process(
+                rate, hears, active, sums.total[sums.slot_of_room[active]]
+            )
+            yield hears, Sums(sums.slot_of_room, total, rows[at], self._down.process(rate, hears, rows[at], voice[at]))
+
+    def _stack(self, legs: Legs, rows: Int) -> Float:
+        gain = legs.talk_gain[rows][:, None]
+        return np.stack([self._legs[int(row)].pcm for row in rows]) * gain
+
+
+def _put(outbox: Outbox, rows: list[int], payload: bytes) -> None:
+    """Send ``payload`` to all of ``rows``."""
+    size = min(len(payload), PACKET - RTP_HEADER)
+    outbox.buffer[rows, RTP_HEADER : RTP_HEADER + size] = np.frombuffer(payload, np.uint8)[:size]
+    outbox.size[rows] = RTP_HEADER + size
+
+
+def _join(parts: list[Sums]) -> Sums:
+    """Sums of disjoint sets of conferences as one."""
+    if len(parts) == 1:
+        return parts[0]
+    slots = np.full_like(parts[0].slot_of_room, -1)
+    at = 0
+    for part in parts:
+        used = part.slot_of_room >= 0
+        slots[used] = part.slot_of_room[used] + at
+        at += len(part.total)
+    return Sums(
+        slots,
+        np.concatenate([part.total for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.voice for part in parts]),
+    )

@@ -121,9 +121,9 @@ class Calls:
     def accept(self, leg_id: str, event: sip.IncomingCall, *, conference: str, participant: str, number: str) -> None:
         """Answer an incoming call with the conference's sound. ``number``: what was called, without any PIN."""
         cdr = self._incoming_record(leg_id, event, number)
-        cdr.conference, cdr.participant = conference, participant
+        cdr.conference = conference
         family = _offered_family(event.offer) or ipaddress.ip_address(event.source[0]).version
-        leg = self._reserve(cdr, conference, event.call, LegState.ANSWERED, family)
+        leg = self._reserve(cdr, participant, event.call, LegState.ANSWERED, family)
         if isinstance(leg, MediaFullError):
             headers = {"Retry-After": str(leg.retry_after)}
             self._refuse_leg(event, cdr, "media_full", 503, f"No room for another call: {leg.reason}", headers)
@@ -177,7 +177,7 @@ class Calls:
             to_number=to,
             started=self._now(),
         )
-        leg = self._reserve(cdr, conference, "", LegState.CALLING, 6 if "@[" in to or ":[" in to else 4)
+        leg = self._reserve(cdr, participant, "", LegState.CALLING, 6 if "@[" in to or ":[" in to else 4)
         if isinstance(leg, MediaFullError):
             self._close_record(cdr, "media_full", leg.reason, None)
             reason = f"No room for another call: {leg.reason}"
@@ -319,8 +319,9 @@ class Calls:
     # --- within ------------------------------------------------------------------------------------------------------
 
     def _reserve(
-        self, cdr: LegRecord, conference: str, call: str, state: LegState, family: int
+        self, cdr: LegRecord, participant: str, call: str, state: LegState, family: int
     ) -> Leg | MediaFullError:
+        conference = cdr.conference or ""
         try:
             address = self._media.reserve(cdr.id, conference, family=family)
         except MediaFullError as error:
@@ -328,7 +329,7 @@ class Calls:
         settings = AudioSettings(
             address.host, address.port, session_id=secrets.randbits(53), codecs=self._settings.codecs
         )
-        return Leg(cdr.id, conference, call, Negotiation(settings), address, cdr, state)
+        return Leg(cdr.id, conference, participant, call, Negotiation(settings), address, cdr, state)
 
     def _enter(self, leg: Leg) -> None:
         self.legs[leg.id] = leg
@@ -368,6 +369,7 @@ class Calls:
 
     def _up(self, leg: Leg) -> None:
         leg.state = LegState.UP
+        leg.cdr.participant = leg.participant
         leg.cdr.answered = self._now()
         self._save(leg.cdr)
         self._observer.joined(leg.conference, leg.id)

@@ -6,6 +6,7 @@ ids its path names, and its validated input; it returns its output model or rais
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,18 +15,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from control import schemas as s
+from control.accounts import Accounts
+from control.snapshots import account_view
+from control.tokens import Scope
 
 if TYPE_CHECKING:
     from control.service import ConferenceService
 
 API = "/api/v1"
-
-
-class Scope(StrEnum):
-    """What a token allows: ``operator`` everything, ``monitor`` looking."""
-
-    OPERATOR = "operator"
-    MONITOR = "monitor"
 
 
 class Target(StrEnum):
@@ -42,8 +39,11 @@ class Context:
     """On whose behalf a command runs."""
 
     service: ConferenceService
+    accounts: Accounts
     actor: str
     """Who gave it: the token's name; it goes into the events as ``by``."""
+    request_key: str | None = None
+    """Unique name of a request under an Idempotency-Key: what it makes is made once (mission N12)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _command(
     idempotent_by_key=True,
 )
 async def _create(context: Context, ids: Mapping[str, str], value: s.CreateConference) -> s.ConferenceView:
-    return await context.service.create(value, by=context.actor)
+    return await context.service.create(value, by=context.actor, request_key=context.request_key)
 
 
 @_command(
@@ -149,9 +149,15 @@ async def _live(context: Context, ids: Mapping[str, str], value: None) -> s.Live
     return await context.service.live(ids["conference_id"])
 
 
-@_command("conference.legs", Http("GET", _ONE + "/legs"), "Call detail records of a conference", gives=s.LegList)
-async def _legs(context: Context, ids: Mapping[str, str], value: None) -> s.LegList:
-    return await context.service.legs(ids["conference_id"])
+@_command(
+    "conference.legs",
+    Http("GET", _ONE + "/legs"),
+    "Call detail records of a conference, newest first",
+    takes=s.ListLegs,
+    gives=s.LegPage,
+)
+async def _legs(context: Context, ids: Mapping[str, str], value: s.ListLegs) -> s.LegPage:
+    return await context.service.legs(ids["conference_id"], value)
 
 
 @_command(
@@ -192,7 +198,9 @@ async def _end(context: Context, ids: Mapping[str, str], value: None) -> s.Confe
     idempotent_by_key=True,
 )
 async def _add(context: Context, ids: Mapping[str, str], value: s.AddParticipant) -> s.ParticipantView:
-    return await context.service.add_participant(ids["conference_id"], value, by=context.actor)
+    return await context.service.add_participant(
+        ids["conference_id"], value, by=context.actor, request_key=context.request_key
+    )
 
 
 @_command("participant.list", Http("GET", _PEOPLE), "List a conference's participants", gives=s.ParticipantList)
@@ -262,37 +270,40 @@ async def _rename(context: Context, ids: Mapping[str, str], value: s.RenameParti
 @_command(
     "account.create",
     Http("POST", API + "/accounts", 201),
-    "Create a phone account",
+    "Create an account",
     takes=s.CreateAccount,
     gives=s.AccountCreated,
 )
 async def _create_account(context: Context, ids: Mapping[str, str], value: s.CreateAccount) -> s.AccountCreated:
-    return await context.service.create_account(value)
+    password = value.password or secrets.token_urlsafe(12)
+    record = await context.accounts.add(value.number, password, display_name=value.name)
+    made_up = None if value.password else password
+    return s.AccountCreated(**account_view(record).model_dump(), password=made_up)
 
 
-@_command("account.list", Http("GET", API + "/accounts"), "List the phone accounts", gives=s.AccountList)
+@_command("account.list", Http("GET", API + "/accounts"), "List the accounts", gives=s.AccountList)
 async def _accounts(context: Context, ids: Mapping[str, str], value: None) -> s.AccountList:
-    return await context.service.list_accounts()
+    return s.AccountList(items=[account_view(record) for record in await context.accounts.list()])
 
 
 @_command(
     "account.block",
     Http("POST", API + "/accounts/{number}/block"),
-    "Refuse its registrations and calls",
+    "Refuse its registrations and sign-ins",
     gives=s.AccountView,
 )
 async def _block(context: Context, ids: Mapping[str, str], value: None) -> s.AccountView:
-    return await context.service.block_account(ids["number"], True)
+    return account_view(await context.accounts.block(ids["number"], True))
 
 
 @_command("account.unblock", Http("POST", API + "/accounts/{number}/unblock"), "Accept it again", gives=s.AccountView)
 async def _unblock(context: Context, ids: Mapping[str, str], value: None) -> s.AccountView:
-    return await context.service.block_account(ids["number"], False)
+    return account_view(await context.accounts.block(ids["number"], False))
 
 
-@_command("account.delete", Http("DELETE", API + "/accounts/{number}", 204), "Delete a phone account")
+@_command("account.delete", Http("DELETE", API + "/accounts/{number}", 204), "Delete an account")
 async def _delete_account(context: Context, ids: Mapping[str, str], value: None) -> None:
-    await context.service.delete_account(ids["number"])
+    await context.accounts.remove(ids["number"])
 
 
 @_command("server.status", Http("GET", API + "/status"), "How the server fares", gives=s.ServerStatus)

@@ -337,7 +337,17 @@ class Conference:
             raise NotFoundError(f"there is no participant {participant_id} in this conference")
         return found
 
-    def add(self, number: str, *, name: str, email: str, role: Role, by: str | None, now: float) -> Participant:
+    def add(
+        self,
+        number: str,
+        *,
+        name: str,
+        email: str,
+        role: Role,
+        by: str | None,
+        now: float,
+        request_key: str | None = None,
+    ) -> Participant:
         """Put a person on the list. Raises ConflictError when he is there already or the list is full."""
         self._must_go_on()
         if self.roster.awaits(number):
@@ -353,6 +363,7 @@ class Conference:
             role=role,
             planned=True,
             created=now,
+            request_key=request_key,
         )
         self.roster.add(participant)
         self._emit(ev.Added(self.id, now, participant.id, number=number, name=name, role=role, by=by))
@@ -360,16 +371,12 @@ class Conference:
 
     def invite(self, participant: Participant, *, by: str | None, now: float) -> None:
         """Ring his phone, for the first time or again. Works in a locked conference too (B21)."""
-        self._must_go_on()
-        if self.state is ConferenceState.PLANNED:
-            raise ConflictError("the conference has not started yet")
+        self.must_take_invitations(1)
         if participant.leg is not None:
             word = "is in already" if participant.in_call else "is being called already"
             raise ConflictError(f"{participant.name or participant.number} {word}")
         if not participant.number:
             raise ConflictError("his number is not known, he called anonymously")
-        if len(self._legs) >= self.plan.seats:
-            raise ConflictError(f"all {self.plan.seats} seats are taken")
         leg = self._new_id()
         participant.state = ParticipantState.INVITED
         participant.role = participant.planned_role
@@ -379,6 +386,15 @@ class Conference:
         self._effects.append(RingParticipant(participant.id, leg, participant.number))
         self._take_seat(participant, leg)
         self._ring_ends.append((now + self._ring_seconds, leg))
+
+    def must_take_invitations(self, count: int) -> None:
+        """Raises GoneError or ConflictError unless ``count`` people can be invited now."""
+        self._must_go_on()
+        if self.state is ConferenceState.PLANNED:
+            raise ConflictError("the conference has not started yet")
+        free = self.plan.seats - len(self._legs)
+        if count > free:
+            raise ConflictError(f"all {self.plan.seats} seats are taken" if not free else f"only {free} seats are free")
 
     def cancel(self, participant: Participant, *, by: str | None, now: float) -> None:
         """Stop ringing his phone."""

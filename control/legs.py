@@ -32,6 +32,7 @@ class Leg:
 
     id: str
     conference: str
+    participant: str
     call: str
     """The SIP agent's name of the call."""
     negotiation: Negotiation

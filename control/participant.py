@@ -56,6 +56,8 @@ class Participant:
     """The leg he is in by, or is being called by."""
     joined: float | None = None
     """Unix time of his last coming in."""
+    request_key: str | None = None
+    """Of the request that added him (mission N12)."""
     seen: bool = True
     """False from the moment a caller is let in until his call stands: he has no row outside yet."""
 

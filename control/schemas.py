@@ -132,6 +132,7 @@ class ConferencePage(Output):
 
     items: list[ConferenceView]
     next_cursor: str | None = Field(description="Give it as ``cursor`` for the next page; null on the last one")
+    total: int = Field(description="How many there are on all pages")
 
 
 # --- participants -------------------------------------------------------------------------------------------------
@@ -237,32 +238,46 @@ class LegView(Output):
     """A call detail record: one leg from its first signalling to its end."""
 
     id: str
-    conference_id: str
-    participant_id: str | None
+    conference_id: str | None
+    participant_id: str | None = Field(description="Null when he was never in")
     direction: Literal["in", "out"]
-    number: str
-    name: str
-    role: Role
+    from_number: str
+    to_number: str
+    transport: str | None
     started: datetime
+    ringing: datetime | None
     answered: datetime | None
     ended: datetime | None
-    outcome: str | None
-    reason: str | None
+    end_kind: str | None = Field(description="remote, local, kicked, no_media, busy, refused, conference_ended, ...")
+    end_reason: str | None
+    status: int | None = Field(description="Final SIP status of a call that was not answered")
     codec: str | None
-    figures: LegFigures | None
+    figures: LegFigures | None = Field(description="The mixer's closing figures")
 
 
-class LegList(Output):
+class ListLegs(Input):
+    """Which call detail records to list, newest first."""
+
+    limit: int = Field(50, ge=1, le=500, description="Page size")
+    cursor: str | None = Field(None, max_length=200, description="``next_cursor`` of the page before")
+
+
+class LegPage(Output):
     items: list[LegView]
+    next_cursor: str | None = Field(description="Give it as ``cursor`` for the next page; null on the last one")
+    total: int = Field(description="How many there are on all pages")
 
 
 # --- accounts -----------------------------------------------------------------------------------------------------
 
 
 class CreateAccount(Input):
-    """A phone account: it registers with its number and password."""
+    """An account: a telephone that registers with number and password, or a person with an e-mail address."""
 
-    number: PhoneNumber
+    number: PhoneNumber = Field(
+        description="375 and nine digits, an extension of 2 to 6 digits, or an e-mail address",
+        examples=["375291234567"],
+    )
     password: Annotated[str, StringConstraints(min_length=8, max_length=128)] | None = Field(
         None, description="Made up, and shown once in the answer, when unset"
     )
@@ -271,7 +286,9 @@ class CreateAccount(Input):
 
 class AccountView(Output):
     number: str
+    kind: Literal["telephone", "email"]
     name: str
+    role: Literal["user", "operator", "admin"]
     blocked: bool
     created: datetime
 

@@ -1,0 +1,199 @@
+"""The conference core's live objects as store records and back, and both as what the API shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from control import schemas as s
+from control.conference import Conference, ConferenceState, Plan
+from control.participant import Participant, ParticipantState, Role
+from control.store.records import AccountRecord, ConferenceRecord, LegRecord, ParticipantRecord
+
+
+def moment(seconds: float) -> datetime:
+    """Unix seconds as an aware datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _optional(seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment(seconds)
+
+
+# --- to the store and back ---------------------------------------------------------------------------------------------
+
+
+def conference_record(conference: Conference) -> ConferenceRecord:
+    plan = conference.plan
+    return ConferenceRecord(
+        id=plan.id,
+        number=plan.number,
+        topic=plan.topic,
+        state=conference.state,
+        created=moment(plan.created),
+        starts=moment(plan.starts),
+        ends=moment(plan.ends),
+        started=_optional(conference.started),
+        ended=_optional(conference.ended),
+        end_reason=conference.end_reason,
+        duration_minutes=round((plan.ends - plan.starts) / 60),
+        seats=plan.seats,
+        locked=conference.locked,
+        chair_pin=plan.chair_pin,
+        guest_pin=plan.guest_pin,
+        owner=plan.owner,
+        request_key=plan.request_key,
+    )
+
+
+def participant_record(conference_id: str, participant: Participant) -> ParticipantRecord:
+    return ParticipantRecord(
+        id=participant.id,
+        conference=conference_id,
+        number=participant.number,
+        name=participant.name,
+        email=participant.email,
+        role=participant.planned_role if participant.planned else participant.role,
+        state=participant.state,
+        reason=participant.reason,
+        muted=participant.muted,
+        deaf=participant.deaf,
+        created=moment(participant.created),
+        request_key=participant.request_key,
+    )
+
+
+def restore_conference(
+    record: ConferenceRecord,
+    participants: list[ParticipantRecord],
+    *,
+    now: float,
+    new_id: Callable[[], str],
+    ring_seconds: float,
+) -> Conference:
+    """A conference that a server before this one ran, with its missed deadlines done."""
+    plan = Plan(
+        id=record.id,
+        number=record.number,
+        topic=record.topic,
+        starts=record.starts.timestamp(),
+        ends=record.ends.timestamp(),
+        seats=record.seats,
+        chair_pin=record.chair_pin,
+        guest_pin=record.guest_pin,
+        created=record.created.timestamp(),
+        owner=record.owner,
+        request_key=record.request_key,
+    )
+    conference = Conference(plan, new_id=new_id, ring_seconds=ring_seconds)
+    conference.restore(
+        state=ConferenceState(record.state),
+        locked=record.locked,
+        started=record.started.timestamp() if record.started else None,
+        end_reason=record.end_reason,
+        participants=[_restore_participant(p) for p in participants],
+        now=now,
+    )
+    return conference
+
+
+def _restore_participant(record: ParticipantRecord) -> Participant:
+    role = Role(record.role)
+    return Participant(
+        id=record.id,
+        number=record.number,
+        name=record.name,
+        email=record.email,
+        planned_role=role,
+        role=role,
+        planned=True,
+        created=record.created.timestamp(),
+        state=ParticipantState(record.state),
+        reason=record.reason,
+        muted=record.muted,
+        deaf=record.deaf,
+        request_key=record.request_key,
+    )
+
+
+# --- to the API --------------------------------------------------------------------------------------------------------
+
+
+def conference_view(record: ConferenceRecord, *, seats_taken: int, sip_host: str) -> s.ConferenceView:
+    """``sip_host``: host, and port if need be, that phones call."""
+    return s.ConferenceView(
+        id=record.id,
+        number=record.number,
+        topic=record.topic,
+        state=cast("s.ConferenceState", record.state),
+        start=record.starts,
+        end=record.ended or record.ends,
+        duration_minutes=record.duration_minutes,
+        seats=record.seats,
+        seats_taken=seats_taken,
+        locked=record.locked,
+        chair_pin=record.chair_pin,
+        guest_pin=record.guest_pin,
+        uri=f"sip:{record.number}@{sip_host}",
+        created=record.created,
+        ended_reason=record.end_reason or None,
+    )
+
+
+def participant_view(participant: Participant) -> s.ParticipantView:
+    return s.ParticipantView(
+        id=participant.id,
+        number=participant.number,
+        name=participant.name,
+        email=participant.email or None,
+        role=participant.role.value,
+        state=participant.state.value,
+        reason=participant.reason or None,
+        failure=participant.failure or None,
+        muted=participant.muted,
+        deaf=participant.deaf,
+        held=participant.held,
+        talk_gain_db=participant.talk_gain_db,
+        listen_gain_db=participant.listen_gain_db,
+        talking=participant.talking,
+        leg=participant.leg,
+        joined=_optional(participant.joined),
+    )
+
+
+def past_participant_view(record: ParticipantRecord) -> s.ParticipantView:
+    """A participant of a conference that has ended."""
+    return participant_view(_restore_participant(record))
+
+
+def leg_view(record: LegRecord) -> s.LegView:
+    return s.LegView(
+        id=record.id,
+        conference_id=record.conference,
+        participant_id=record.participant,
+        direction=cast("Any", record.direction),
+        from_number=record.from_number,
+        to_number=record.to_number,
+        transport=record.transport or None,
+        started=record.started,
+        ringing=record.ringing,
+        answered=record.answered,
+        ended=record.ended,
+        end_kind=record.end_kind or None,
+        end_reason=record.end_reason or None,
+        status=record.status,
+        codec=record.codec or None,
+        figures=s.LegFigures(**record.media) if record.media else None,
+    )
+
+
+def account_view(record: AccountRecord) -> s.AccountView:
+    return s.AccountView(
+        number=record.name,
+        kind=cast("Any", record.kind),
+        name=record.display_name,
+        role=cast("Any", record.role),
+        blocked=record.blocked,
+        created=record.created,
+    )

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 _AF_INET = 2
 _AF_INET6 = 10
-# Odd multipliers spread an IPv6 address over 64 bits. Drawn per process, so that nobody outside can aim for a collision.
+# Odd multipliers spread an IPv6 address over 64 bits. Drawn per process, so that nobody outside can aim for a
+# collision.
 _SPREAD = np.random.default_rng().integers(1, 1 << 63, 4, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 

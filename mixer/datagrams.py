@@ -24,7 +24,8 @@ MMSGHDR: Final = np.dtype(
     ]
 )  # fmt: skip
 HEAD = 512
-"""Bytes of a packet kept in the dense matrix, up to 60 ms of G.711; the rest of a longer one goes to the tail matrix."""
+"""Bytes of a packet kept in the dense matrix, up to 60 ms of G.711; the rest of a longer one goes to the tail
+matrix."""
 TAIL = 1024
 ADDRESS = 32
 """Bytes reserved for a sockaddr_in (16) or sockaddr_in6 (28)."""
@@ -88,8 +89,8 @@ def open_lane(host: str, port: int) -> socket.socket:
 class Inbox:
     """Packets as received: ``count`` rows are valid after ``fill``.
 
-    ``head`` uint8[capacity, 512], ``tail`` uint8[capacity, 1024] (only what did not fit in head), ``rtp`` the same memory
-    as head seen as RTP headers, ``size`` bytes received, ``lane`` index of the lane, ``address`` raw sockaddrs
+    ``head`` uint8[capacity, 512], ``tail`` uint8[capacity, 1024] (only what did not fit in head), ``rtp`` the same
+    memory as head seen as RTP headers, ``size`` bytes received, ``lane`` index of the lane, ``address`` raw sockaddrs
     uint8[capacity, 32], ``stamp`` kernel receive time in ns of CLOCK_REALTIME (0 when it gave none).
     """
 
@@ -130,7 +131,8 @@ class Inbox:
             room = self.capacity - at
             if room == 0:
                 break
-            got = _libc.recvmmsg(fd, ctypes.c_void_p(self._msgs.ctypes.data + at * MMSGHDR.itemsize), room, _MSG_DONTWAIT, None)
+            where = ctypes.c_void_p(self._msgs.ctypes.data + at * MMSGHDR.itemsize)
+            got = _libc.recvmmsg(fd, where, room, _MSG_DONTWAIT, None)
             if got > 0:
                 self.lane[at : at + got] = lane
                 at += got
@@ -147,9 +149,8 @@ class Inbox:
     def packet(self, row: int) -> bytes:
         """The whole datagram in one row."""
         size = int(self.size[row])
-        if size <= HEAD:
-            return self.head[row, :size].tobytes()
-        return self.head[row].tobytes() + self.tail[row, : size - HEAD].tobytes()
+        head = self.head[row, : min(size, HEAD)].tobytes()
+        return head if size <= HEAD else head + self.tail[row, : size - HEAD].tobytes()
 
 
 class Outbox:
@@ -191,7 +192,8 @@ class Outbox:
         for fd, start, end in self._batches:
             at = start
             while at < end:
-                done = _libc.sendmmsg(fd, ctypes.c_void_p(base + at * MMSGHDR.itemsize), min(end - at, 1024), _MSG_DONTWAIT)
+                where = ctypes.c_void_p(base + at * MMSGHDR.itemsize)
+                done = _libc.sendmmsg(fd, where, min(end - at, 1024), _MSG_DONTWAIT)
                 if done <= 0:  # this one destination is refused (unreachable, full buffer): skip it, go on
                     failed += 1
                     at += 1

@@ -1,9 +1,10 @@
 """Whose packet is it: rows by (lane, source address), and the rule by which a source is recognised once.
 
 A row's packets come from the address its session description named, or, behind a NAT, from elsewhere. The rule against
-RTP injection (RTPBleed): a source that is not named may be taken only by a row that has heard nothing yet, only when its
-host is one the signalling vouches for (``LegMedia.latch_hosts``), only one such row waits per lane at a time, and only
-once. From then on nothing but that source is heard. A new SSRC needs two successive packets (RFC 3550 appendix A.1).
+RTP injection (RTPBleed): a source that is not named may be taken only by a row that has heard nothing yet, only when
+its host is one the signalling vouches for (``LegMedia.latch_hosts``), only one such row waits per lane at a time, and
+only once. From then on nothing but that source is heard. A new SSRC needs two successive packets (RFC 3550 appendix
+A.1).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tick: one batch for all legs of a mixer process every 20 ms. Owns no socket and no clock, does not wait.
 
-``Engine.apply`` takes commands, ``Engine.tick`` does one tick with the time it is told, ``Engine.events`` is what there is
-to report. Order of a tick: receive, play out, decode, find who talks, sum, encode, send, report.
+``Engine.apply`` takes commands, ``Engine.tick`` does one tick with the time it is told, ``Engine.events`` is what there
+is to report. Order of a tick: receive, play out, decode, find who talks, sum, encode, send, report.
 """
 
 from __future__ import annotations
@@ -22,8 +22,24 @@ from .levels import TalkDetector
 from .mix import GATE, HOLD, G711Output, MixPlan, Sums, plan_mix, sum_rooms
 from .playout import WINDOW_TICKS, Playout
 from .protocol import (
-    AddLeg, Digit, Inactive, Latched, LegMedia, LegStats, Load, Message, Ping, Pong, Profile, QueryDone, QueryLegs,
-    RemoveLeg, RtcpBye, SetLeg, Talking, UpdateLeg,
+    AddLeg,
+    Digit,
+    Inactive,
+    Latched,
+    LegMedia,
+    LegStats,
+    Load,
+    Message,
+    Ping,
+    Pong,
+    Profile,
+    QueryDone,
+    QueryLegs,
+    RemoveLeg,
+    RtcpBye,
+    SetLeg,
+    Talking,
+    UpdateLeg,
 )  # fmt: skip
 from .receive import Receiver
 from .reports import Reports
@@ -46,7 +62,13 @@ class Engine(Columns):
     """
 
     def __init__(
-        self, fds: list[int], capacity: int = 4096, *, max_delay_ms: int = 240, cname: bytes = b"veche"
+        self,
+        fds: list[int],
+        capacity: int = 4096,
+        *,
+        min_delay_ms: int = 0,
+        max_delay_ms: int = 400,
+        cname: bytes = b"veche",
     ) -> None:
         super().__init__(capacity)
         self.fds = fds
@@ -57,7 +79,7 @@ class Engine(Columns):
         self.legs = Legs(capacity)
         self.rooms = Rooms(capacity)
         self.demux = Demux(capacity)
-        self.playout = Playout(capacity, max_delay_ms)
+        self.playout = Playout(capacity, min_delay_ms, max_delay_ms)
         self.voices = Voices(capacity)
         self.talk = TalkDetector(capacity)
         self.reports = Reports(capacity, cname)
@@ -206,9 +228,9 @@ class Engine(Columns):
         stages.lap("decode")
         energy = self.voices.energy[:count]
         started, stopped = self.talk.update(count, energy, there)
-        for row in started:
+        for row in started.tolist():
             self._emit(Talking(legs.names[row], True, round(float(self.talk.level_dbov[row]), 1)))
-        for row in stopped:
+        for row in stopped.tolist():
             self._emit(Talking(legs.names[row], False, round(float(self.talk.level_dbov[row]), 1)))
         hold = self._hold[:count]
         hold -= 1
@@ -279,10 +301,11 @@ class Engine(Columns):
                 self._emit(Digit(self.legs.names[row], press.digit, press.duration_ms))
         if self.ticks % TICKS_PER_SECOND == 0:
             silent = self.ticks - self.legs.last_seen[: self.legs.count]
-            for row in np.flatnonzero(silent >= TICKS_PER_SECOND):
+            for row in np.flatnonzero(silent >= TICKS_PER_SECOND).tolist():
                 self._emit(Inactive(self.legs.names[row], round(float(silent[row]) / TICKS_PER_SECOND, 1)))
 
-    # --- packets looked at one by one (receive.RareHandler) -------------------------------------------------------------
+    # --- packets looked at one by one (receive.RareHandler) ----------------------------------------------------------
+    # -------------------------------------------------------------
 
     def on_rtcp(self, row: int | None, lane: int, data: bytes, source: NDArray[np.uint8], stamp: int) -> None:
         """RTCP; from a port of its own it is recognised by our SSRC in its report and by its host."""

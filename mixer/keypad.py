@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .telephone_event import KeyPress, Receiver
 
 
@@ -13,6 +15,7 @@ class Keypad:
         self._receivers: dict[int, Receiver] = {}
         self._seen: dict[int, int] = {}
         """Tick of the newest event packet of rows whose key is down or not yet reported."""
+        self._tables: tuple[dict[int, Any], ...] = (self._clock, self._receivers, self._seen)
 
     def expect(self, row: int, clock_rate: int) -> None:
         """Events of ``row`` count time at ``clock_rate``."""
@@ -46,11 +49,11 @@ class Keypad:
         return over
 
     def reset(self, row: int) -> None:
-        for table in (self._clock, self._receivers, self._seen):
+        for table in self._tables:
             table.pop(row, None)
 
     def move(self, src: int, dst: int) -> None:
         self.reset(dst)
-        for table in (self._clock, self._receivers, self._seen):
+        for table in self._tables:
             if src in table:
-                table[dst] = table.pop(src)  # type: ignore[attr-defined]
+                table[dst] = table.pop(src)

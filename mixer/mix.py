@@ -1,8 +1,8 @@
 """Everyone hears the others: the sum of a conference without one's own voice, G.711 legs all at once.
 
 Who is in the mix: legs whose frame is louder than GATE, and HOLD ticks beyond. Everybody else in a conference hears the
-same frame, so it is encoded once per conference and law; one more frame for each who is heard or has a listening gain of
-his own. Sums are float32, exact for whole numbers up to 2**24 (512 legs at full scale), and clipped once.
+same frame, so it is encoded once per conference and law; one more frame for each who is heard or has a listening gain
+of his own. Sums are float32, exact for whole numbers up to 2**24 (512 legs at full scale), and clipped once.
 """
 
 from __future__ import annotations
@@ -83,10 +83,7 @@ def sum_rooms(rooms: int, rows: Int, room: Int, voice: Float) -> Sums:
     first[1:] = sorted_room[1:] != sorted_room[:-1]
     starts = np.flatnonzero(first)
     slot_of_room[sorted_room[starts]] = np.arange(len(starts))
-    if len(rows):
-        total = np.add.reduceat(voice[order], starts, axis=0)
-    else:
-        total = np.zeros((0, voice.shape[1]), np.float32)
+    total = np.add.reduceat(voice[order], starts, axis=0) if len(rows) else voice[:0]
     return Sums(slot_of_room, total, rows, voice)
 
 

@@ -1,12 +1,12 @@
 """The jitter buffer of all legs at once: a ring of 20 ms frames per row, adaptive playout delay (mission B32).
 
-Positions count 8 kHz samples on a time line of the row's own: RTP timestamps laid end to end without wrap. A frame is 160
-positions (20 ms), a unit 40 (5 ms), so packets of any multiple of 5 ms fit. Bytes of G.711 and G.722 lie in the ring; for
-packet codecs (Opus) only the units' presence is kept here and the packets elsewhere.
+Positions count 8 kHz samples on a time line of the row's own: RTP timestamps laid end to end without wrap. A frame is
+160 positions (20 ms), a unit 40 (5 ms), so packets of any multiple of 5 ms fit. Bytes of G.711 and G.722 lie in the
+ring; for packet codecs (Opus) only the units' presence is kept here and the packets elsewhere.
 
-The delay follows what arrives. Every packet has a *margin*: how long before its frame is due it came. A row whose newest
-packet comes too late has run dry, and its time line is held back by just what was missing. A row whose smallest margin
-over some seconds left a whole frame to spare gives one frame back, in a pause.
+The delay follows what arrives. Every packet has a *margin*: how long before its frame is due it came. A row whose
+newest packet comes too late has run dry, and its time line is held back by just what was missing. A row whose smallest
+margin over some seconds left a whole frame to spare gives one frame back, in a pause.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ FRAME_NS = 20_000_000
 SAMPLE_NS = 125_000
 WINDOW_TICKS = 128
 MAX_WAIT_WINDOWS = 16
-SPARE_NS = FRAME_NS + 6_000_000
-"""A row gives a frame back when its smallest margin stays above this: then 6 ms still remain."""
+LEAST_MARGIN_MS = 6
+"""No row gives back so much delay that less than this remains for the next packet."""
 NO_MARGIN = np.int64(1) << 60
 MISORDER = 100
 """RFC 3550 appendix A.1: a sequence number further back than this is a restarted sender, not a late packet."""
@@ -43,11 +43,13 @@ Bool = NDArray[np.bool_]
 class Playout(Columns):
     """Jitter buffers; every method works on an array of distinct rows.
 
-    ``max_delay_ms`` bounds how far a time line may be held back.
+    The playout delay stays between ``min_delay_ms`` and ``max_delay_ms``, as far as what arrives allows.
     """
 
-    def __init__(self, capacity: int, max_delay_ms: int = 240) -> None:
+    def __init__(self, capacity: int, min_delay_ms: int = 0, max_delay_ms: int = 400) -> None:
         super().__init__(capacity)
+        self._spare_ns = FRAME_NS + max(min_delay_ms, LEAST_MARGIN_MS) * 1_000_000
+        self._first_delay = max(-(-min_delay_ms * 1_000_000 // FRAME_NS), 1)
         self.max_delay_ns = max_delay_ms * 1_000_000
         self.started: Bool = self.column(bool)
         self.next: Int = self.column(np.int64)
@@ -93,8 +95,8 @@ class Playout(Columns):
     def insert(self, rows: Int, seq: Int, timestamp: Int, samples: Int, arrival: Int, now: int) -> tuple[Bool, Int]:
         """Place one packet per row on its time line.
 
-        ``seq`` and ``timestamp`` as in the RTP header, ``samples`` its duration in positions, ``arrival`` and ``now`` in ns.
-        Returns which packets are wanted and the position of each.
+        ``seq`` and ``timestamp`` as in the RTP header, ``samples`` its duration in positions, ``arrival`` and ``now``
+        in ns. Returns which packets are wanted and the position of each.
         """
         fresh = ~self.started[rows]
         if fresh.any():
@@ -197,7 +199,7 @@ class Playout(Columns):
     def close_window(self, count: int) -> None:
         """Every WINDOW_TICKS: judge which rows have delay to spare."""
         smallest = np.minimum(self.margin[:count], self.margin_before[:count])
-        roomy = (smallest >= SPARE_NS) & (smallest < NO_MARGIN)
+        roomy = (smallest >= self._spare_ns) & (smallest < NO_MARGIN)
         wait = self.wait[:count]
         wait -= 1
         roomy &= wait <= 0
@@ -222,7 +224,7 @@ class Playout(Columns):
         self.first_seq[rows] = seq + (1 << 16) - base
         self.timestamp[rows] = timestamp
         self.position[rows] = _ORIGIN
-        self.next[rows] = _ORIGIN // FRAME_BYTES - 1
+        self.next[rows] = _ORIGIN // FRAME_BYTES - self._first_delay
         self.have[rows] = 0
         self.arrival[rows] = arrival
         self.missing[rows] = 0
@@ -255,7 +257,7 @@ class Playout(Columns):
         self.wait[held] = self.patience[held]
         self.spare[held] = self.pressing[held] = False
         jumped = row[~hold]
-        position[which[~hold]] = (self.next[jumped] + 1) * FRAME_BYTES
+        position[which[~hold]] = (self.next[jumped] + self._first_delay) * FRAME_BYTES
         self.have[jumped] = 0
         self.margin[jumped] = self.margin_before[jumped] = NO_MARGIN
 

@@ -1,7 +1,7 @@
 """A mixer process: the clock around the engine, and the socket to control.
 
-``python -m mixer.process CONTROL_FD LANE_FD...`` ticks every 20 ms on a deadline, takes commands and gives events once a
-tick, reports its load once a second, and ends with Shutdown or when control is gone.
+``python -m mixer.process CONTROL_FD LANE_FD...`` ticks every 20 ms on a deadline, takes commands and gives events once
+a tick, reports its load once a second, and ends with Shutdown or when control is gone.
 """
 
 from __future__ import annotations
@@ -128,13 +128,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("control", type=int, help="file descriptor of the stream socket to control")
     parser.add_argument("lanes", type=int, nargs="+", help="file descriptors of the lanes' bound UDP sockets")
     parser.add_argument("--capacity", type=int, default=4096, help="most legs at once")
-    parser.add_argument("--max-delay-ms", type=int, default=240, help="longest playout delay")
+    parser.add_argument("--min-delay-ms", type=int, default=0, help="shortest playout delay")
+    parser.add_argument("--max-delay-ms", type=int, default=400, help="longest playout delay")
     options = parser.parse_args(arguments)
     for ignored in (signal.SIGINT, signal.SIGTERM):  # control says when to stop; a terminal's ^C reaches both of us
         signal.signal(ignored, signal.SIG_IGN)
     boost_priority()
     link = Link(socket.socket(fileno=options.control))
-    engine = Engine(options.lanes, options.capacity, max_delay_ms=options.max_delay_ms)
+    engine = Engine(
+        options.lanes, options.capacity, min_delay_ms=options.min_delay_ms, max_delay_ms=options.max_delay_ms
+    )
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -142,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return serve(link, engine)
     except ProtocolError as error:
-        print(f"mixer: control sent something unintelligible: {error}", file=sys.stderr)
+        sys.stderr.write(f"mixer: control sent something unintelligible: {error}\n")
         return 1
 
 

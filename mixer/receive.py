@@ -1,8 +1,8 @@
 """From the lanes to the time lines: what was received is told apart, checked and put into the jitter buffer.
 
 By the first byte (RFC 7983): RTP and RTCP are ours, STUN and DTLS belong to browsers. RTP of known sources goes through
-in bulk; everything rare (unknown sources, new SSRCs, keypad events, RTCP) is handled one by one, a bounded number a tick,
-so that a flood costs a bounded time. No packet whatever raises.
+in bulk; everything rare (unknown sources, new SSRCs, keypad events, RTCP) is handled one by one, a bounded number a
+tick, so that a flood costs a bounded time. No packet whatever raises.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class Receiver:
         toc = head[at, RTP_HEADER].astype(np.int64)
         code = toc & 3
         frames = np.where(code == 0, 1, np.where(code == 3, head[at, RTP_HEADER + 1] & 0x3F, 2))
-        samples = np.minimum(_OPUS_FRAME[toc >> 3] * frames, 960)
+        samples: Int = np.minimum(_OPUS_FRAME[toc >> 3] * frames, 960)
         return samples - samples % UNIT
 
     def _check_ssrc(self, at: Int, rows: Int, kind: NDArray[np.uint8], ssrc: Int, which: Int) -> None:

@@ -79,7 +79,9 @@ class Reports(Columns):
         if trip is not None:
             self.round_trip_ms[row] = trip * 1000
 
-    def _build(self, rows: NDArray[np.int64], legs: Legs, playout: Playout, demux: Demux, now: int) -> NDArray[np.int32]:
+    def _build(
+        self, rows: NDArray[np.int64], legs: Legs, playout: Playout, demux: Demux, now: int
+    ) -> NDArray[np.int32]:
         expected = np.where(playout.received[rows] > 0, playout.seq[rows] - playout.first_seq[rows] + 1, 0)
         received = playout.received[rows]
         fraction = rtcp.fraction_lost(expected, received, self._expected_before[rows], self._received_before[rows])

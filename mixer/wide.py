@@ -1,8 +1,8 @@
 """Wideband: legs with G.722 (16 kHz) or Opus (48 kHz), and the conferences that mix at their rate.
 
-Conferences whose legs all speak G.711 never come here. In the others every voice is brought up to the conference's rate,
-summed there, and the sum brought down once for each lower rate that somebody hears. Bringing up and down is linear, so a
-leg's own voice is taken out of what it hears by bringing down its own contribution too.
+Conferences whose legs all speak G.711 never come here. In the others every voice is brought up to the conference's
+rate, summed there, and the sum brought down once for each lower rate that somebody hears. Bringing up and down is
+linear, so a leg's own voice is taken out of what it hears by bringing down its own contribution too.
 """
 
 from __future__ import annotations

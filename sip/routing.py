@@ -1,0 +1,85 @@
+"""Where an outgoing call goes: a URI as it stands, a registered account's phones, or a trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sip.auth import DigestClient, HashedCredentials
+from sip.core import DEFAULT_PORT, Core, RoutingError
+from sip.errors import ParseError
+from sip.headers import NameAddr, parse_uri
+from sip.peer import Peer
+from sip.registrar import Registrar
+from sip.trunk import Trunks
+from sip.uri import SipUri
+
+Lookup = Callable[[str], HashedCredentials | None]
+"""The hashed password of an account, None for an unknown one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One place to send an INVITE to. ``to`` is whom To names, ``caller`` replaces the user and host of From."""
+
+    uri: SipUri
+    peer: Peer
+    to: SipUri
+    credentials: DigestClient | None = None
+    caller: SipUri | None = None
+
+
+class Router:
+    """Resolves what was dialled."""
+
+    def __init__(self, core: Core, registrar: Registrar, trunks: Trunks, lookup: Lookup) -> None:
+        self._core = core
+        self._registrar = registrar
+        self._trunks = trunks
+        self._lookup = lookup
+
+    def resolve(self, dialled: SipUri | str, now: float) -> list[Destination]:
+        """Destinations to ring at once, never none. Raises RoutingError with the status that fits."""
+        if isinstance(dialled, str) and ":" in dialled:
+            try:
+                dialled = parse_uri(dialled)
+            except ParseError as error:
+                raise RoutingError(error.reason) from None
+        if isinstance(dialled, str):
+            scheme, colon, rest = dialled.partition(":")
+            if colon and scheme.lower() != "tel":
+                raise RoutingError(f"calls to {scheme}: are not possible", 416)
+            return self._number(rest.partition(";")[0] if colon else dialled, now)
+        if dialled.user and self.is_ours(dialled):
+            return self._number(dialled.user, now)
+        uri = dialled.replace(headers={})
+        return [Destination(uri, self._core.route(uri), uri)]
+
+    def is_ours(self, uri: SipUri) -> bool:
+        """Whether the URI's host is our domain or the very address we listen at."""
+        if uri.host.lower() == self._core.config.realm.lower() and uri.port is None:
+            return True
+        transport = uri.transport if uri.transport in self._core.config.transports else "udp"
+        port = uri.port or DEFAULT_PORT
+        return (uri.host, port) == self._core.local_address(Peer(transport, uri.host, port))
+
+    def _number(self, number: str, now: float) -> list[Destination]:
+        phones = self._registrar.targets(number, now)
+        if phones:
+            to = SipUri(user=number, host=self._core.config.realm)
+            return [Destination(SipUri.parse(phone.uri), phone.peer, to) for phone in phones]
+        if self._lookup(number) is not None:
+            # Ours, but signed out: a trunk would only send the call back to us.
+            raise RoutingError(f"no phone is signed in as {number}", 480)
+        routes = self._trunks.routes(number)
+        if not routes:
+            raise RoutingError(f"{number} is neither an account nor a number a trunk takes")
+        way = routes[0]
+        uri = SipUri.parse(way.uri)
+        caller = SipUri(user=way.from_user, host=way.trunk.host) if way.from_user else None
+        return [Destination(uri, way.peer, uri, way.client, caller)]
+
+
+def caller_of(destination: Destination, caller: NameAddr) -> NameAddr:
+    """From as this destination is to see it."""
+    return caller if destination.caller is None else NameAddr(caller.display, destination.caller)

@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "config" / "veche.toml"
 ENV_PREFIX = "VECHE_"
 MAX_LANES = 64
+DATABASE_FILE = "veche.db"
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
@@ -307,7 +308,7 @@ class DataConfig(Section):
 
     @property
     def database_url(self) -> str:
-        return self.url or f"sqlite:///{self.folder / 'veche.db'}"
+        return self.url or f"sqlite:///{self.folder / DATABASE_FILE}"
 
 
 class LogConfig(Section):

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from control.config import DataConfig
+from control.config import DATABASE_FILE, DataConfig
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 10.0
@@ -89,6 +89,9 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the schema to the newest version; processes that start together take turns. Raises StoreError."""
+        if not self._data.url:
+            # nobody else reads it; SQLite gives its -wal and -shm files the same mode
+            (self._data.folder / DATABASE_FILE).touch(mode=0o600)
         lock = await asyncio.to_thread(_lock, self._data.folder / "migrate.lock", fcntl.LOCK_EX)
         try:
             await self.write_in_thread(_upgrade)

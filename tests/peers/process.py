@@ -94,10 +94,11 @@ class Child:
     ) -> None:
         self.output: Waiter[str] = Waiter(" ".join(command))
         log: IO[bytes] | int = stderr.open("wb") if stderr else subprocess.STDOUT
+        self.environment = {**os.environ, **(env or {})}
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -236,6 +236,7 @@ class MixerPool:
         match message:
             case LegStats(leg):
                 self._answers[leg] = message
+                return
             case QueryDone(token):
                 done = self._queries.get(token)
                 if done is not None and not done.done():

@@ -203,10 +203,9 @@ class Outbox:
         return sent, failed
 
 
-def send_one(fd: int, data: bytes, address: NDArray[np.uint8], size: int) -> bool:
-    """Send a single datagram (RTCP) to a raw sockaddr. False when the kernel refuses."""
-    done = _libc.sendto(fd, data, len(data), _MSG_DONTWAIT, ctypes.c_void_p(address.ctypes.data), size)
-    return bool(done == len(data))
+    def send_one(self, fd: int, data: bytes, address: NDArray[np.uint8], size: int) -> None:
+        """Send a single datagram (RTCP) to a raw sockaddr; what the kernel refuses is lost."""
+        _libc.sendto(fd, data, len(data), _MSG_DONTWAIT, ctypes.c_void_p(address.ctypes.data), size)
 
 
 def boost_priority() -> None:

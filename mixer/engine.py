@@ -58,7 +58,8 @@ REPORT_TICKS = 10
 class Engine(Columns):
     """All legs of one mixer process.
 
-    ``fds``: file descriptors of the lanes, a lane's number is its place; ``capacity``: most legs; ``cname``: RTCP name.
+    ``fds``: file descriptors of the lanes, a lane's number is its place; ``capacity``: most legs; ``cname``: RTCP name;
+    ``inbox`` and ``outbox``: where packets come from and go to, by default the lanes.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class Engine(Columns):
         min_delay_ms: int = 0,
         max_delay_ms: int = 400,
         cname: bytes = b"veche",
+        inbox: Inbox | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         super().__init__(capacity)
         self.fds = fds
@@ -82,11 +85,11 @@ class Engine(Columns):
         self.playout = Playout(capacity, min_delay_ms, max_delay_ms)
         self.voices = Voices(capacity)
         self.talk = TalkDetector(capacity)
-        self.reports = Reports(capacity, cname)
+        self.reports = Reports(capacity, fds, cname)
         self.keypad = Keypad()
         self.wide = WideMix(capacity)
-        self.receiver = Receiver(self.legs, self.demux, self.playout, self, Inbox())
-        self.outbox = Outbox(capacity)
+        self.receiver = Receiver(self.legs, self.demux, self.playout, self, inbox or Inbox())
+        self.outbox = outbox or Outbox(capacity)
         self._output = G711Output(capacity)
         self._hold: NDArray[np.int64] = self.column(np.int64)
         """Ticks for which a row stays in the mix after it was last loud."""
@@ -292,7 +295,7 @@ class Engine(Columns):
     def _second(self, now: int) -> None:
         """What need not be done every tick."""
         if self.ticks % REPORT_TICKS == 0:
-            self.reports.send_due(self.legs, self.playout, self.demux, self.fds, self.ticks, now)
+            self.reports.send_due(self.legs, self.playout, self.demux, self.outbox, self.ticks, now)
         if self.ticks % WINDOW_TICKS == 0:
             self.playout.close_window(self.legs.count)
         for row, press in self.keypad.expire(self.ticks):

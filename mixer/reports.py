@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import address, rtcp
-from .datagrams import ADDRESS, send_one
+from .datagrams import ADDRESS, Outbox
 from .demux import NO_SSRC, Demux
 from .legs import Legs
 from .playout import Playout
@@ -18,8 +18,9 @@ INTERVAL_TICKS = 250
 class Reports(Columns):
     """Columns that reports are made from. ``cname``: canonical name of this server's sources (RFC 7022)."""
 
-    def __init__(self, capacity: int, cname: bytes) -> None:
+    def __init__(self, capacity: int, fds: list[int], cname: bytes) -> None:
         super().__init__(capacity)
+        self._fds = fds
         self.due: NDArray[np.int64] = self.column(np.int64)
         self.destination: NDArray[np.uint8] = self.column(np.uint8, ADDRESS)
         self.destination_size: NDArray[np.int64] = self.column(np.int64)
@@ -42,7 +43,7 @@ class Reports(Columns):
         self.destination_size[row] = len(raw)
         self.due[row] = tick + int(self._rng.integers(INTERVAL_TICKS // 4, INTERVAL_TICKS))
 
-    def send_due(self, legs: Legs, playout: Playout, demux: Demux, fds: list[int], tick: int, now: int) -> None:
+    def send_due(self, legs: Legs, playout: Playout, demux: Demux, outbox: Outbox, tick: int, now: int) -> None:
         """Send the reports whose turn it is. ``now``: ns of CLOCK_REALTIME."""
         rows = np.flatnonzero(self.due[: legs.count] <= tick)
         if not len(rows):
@@ -55,7 +56,8 @@ class Reports(Columns):
         lengths = self._build(rows, legs, playout, demux, now)
         for i, row in enumerate(rows):
             data = self._buffer[i, : lengths[i]].tobytes()
-            send_one(fds[int(legs.lane[row])], data, self.destination[row], int(self.destination_size[row]))
+            fd = self._fds[int(legs.lane[row])]
+            outbox.send_one(fd, data, self.destination[row], int(self.destination_size[row]))
 
     def on_report(self, row: int, packets: list[rtcp.Packet], our_ssrc: int, now: int) -> bool:
         """Take in what the far side of ``row`` reports; True when it said goodbye."""

@@ -18,13 +18,13 @@ _VALUE = rf"(?:{_QUOTED}|[^\s;,\"<>]++)"
 _PARAM = re.compile(rf"\s*+;\s*+({TOKEN}++)(\s*+=\s*+({_VALUE}))?+")
 _PARAMS = re.compile(rf"(?:\s*+;\s*+{TOKEN}++(?:\s*+=\s*+{_VALUE})?+)*+\s*+")
 _VIA = re.compile(
-    rf"SIP\s*/\s*2\.0\s*/\s*({TOKEN}+)\s+(\[[0-9A-Za-z:.%]+\]|[A-Za-z0-9._-]+)(?:\s*:\s*([0-9]{{1,5}}))?+\s*+(;.*)?",
+    rf"SIP\s*/\s*[0-9]+\.[0-9]+\s*/\s*({TOKEN}+)\s+(\[[0-9A-Za-z:.%]+\]|[A-Za-z0-9._-]+)(?:\s*:\s*([0-9]{{1,5}}))?+\s*+(;.*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_NAME_ADDR = re.compile(rf'({_QUOTED}|[^"<>,;:\\@=]*+)\s*+<\s*+([^<>"\s]++)\s*+>\s*+(;.*)?', re.DOTALL)
+_NAME_ADDR = re.compile(rf'({_QUOTED}|[^"<>,;:\\@=]*+)\s*+<([^<>"\s]++)>\s*+(;.*)?', re.DOTALL)
 _ADDR_SPEC = re.compile(r'([^\s<>";,?]++)\s*+(;.*)?', re.DOTALL)
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"]+")
-_CSEQ = re.compile(rf"([0-9]{{1,20}})\s+({TOKEN}+)")
+_CSEQ = re.compile(rf"([0-9]{{1,30}})\s+({TOKEN}+)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _QUOTE = re.compile(r'["\\]')
 _TOKENS = re.compile(rf"[ {TOKEN[1:-1]}]*")
@@ -123,7 +123,7 @@ class Via:
     def parse(cls, text: str) -> Via:
         match = _VIA.fullmatch(text)
         if match is None:
-            raise ParseError(f"bad Via {text[:80]!r}")
+            raise ParseError(f"malformed {text[:80]!r}")
         transport, host, port, params = match.groups()
         return cls(
             transport.upper(),
@@ -183,7 +183,7 @@ class NameAddr:
         else:
             match = _ADDR_SPEC.fullmatch(text)
             if match is None:
-                raise ParseError(f"bad address {text[:80]!r}")
+                raise ParseError(f"malformed address {text[:80]!r}")
             display = ""
             uri, params = match.groups()
         return cls(display, parse_uri(uri), parse_params(params) if params else {})
@@ -230,10 +230,10 @@ class CSeq:
     def parse(cls, text: str) -> CSeq:
         match = _CSEQ.fullmatch(text)
         if match is None:
-            raise ParseError(f"bad CSeq {text[:60]!r}")
+            raise ParseError(f"malformed {text[:60]!r}")
         number = int(match[1])
         if number >= MAX_CSEQ:
-            raise ParseError(f"CSeq number {match[1]} out of range")
+            raise ParseError(f"number {match[1]} is out of range")
         return cls(number, match[2])
 
     def __str__(self) -> str:

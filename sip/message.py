@@ -74,7 +74,7 @@ for _short, _name in _COMPACT.items():
 _TOKEN = re.compile(f"{TOKEN}+")
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _REQUEST_LINE = re.compile(rf"({TOKEN}+) ([^\s<>\"]+) (SIP/[0-9]+\.[0-9]+)", re.IGNORECASE)
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9]) ([^\r\n]*)", re.IGNORECASE)
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: ([^\r\n]*))?", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _WORD = re.compile(r"[^\s]+")
 
@@ -349,7 +349,7 @@ def _start(line: str) -> tuple[Request | Response, str]:
     match = _STATUS_LINE.fullmatch(line)
     if match is not None:
         response = Response(int(match[1]))
-        response.reason = match[2]
+        response.reason = match[2] or ""
         return response, ""
     words = _WORD.findall(line)
     if len(words) < 2 or words[0][:4].upper() == "SIP/" or words[-1][:4].upper() != "SIP/":
@@ -408,16 +408,21 @@ def response_to(request: Request, status: int, reason: str | None = None, to_tag
     """
     response = Response(status, reason or "")
     items = response.headers._items
+    seen: set[str] = set()
     for item in request.headers._items:
         key = item[0]
-        if key == "to" and to_tag is not None and not _has_tag(item[2]):
-            items.append((key, item[1], f"{item[2]};tag={to_tag}"))
-        elif key in _COPIED or (key == "timestamp" and status == 100):
+        if key in _COPIED_ALL:
+            items.append(item)
+        elif (key in _COPIED or (key == "timestamp" and status == 100)) and key not in seen:
+            seen.add(key)
+            if key == "to" and to_tag is not None and not _has_tag(item[2]):
+                item = (key, item[1], f"{item[2]};tag={to_tag}")
             items.append(item)
     return response
 
 
-_COPIED = frozenset(("via", "from", "to", "call-id", "cseq", "record-route"))
+_COPIED_ALL = frozenset(("via", "record-route"))
+_COPIED = frozenset(("from", "to", "call-id", "cseq"))
 _TAG = re.compile(r";\s*tag\s*=", re.IGNORECASE)
 
 

@@ -19,7 +19,11 @@ export function Command({ text, words }: { text: string; words: Words }) {
   };
   return (
     <div className="command">
-      <code>{text}</code>
+      <code>
+        {text.split(" ").map((word) => (
+          <span key={word}>{word} </span>
+        ))}
+      </code>
       {mayCopy && (
         <button type="button" onClick={() => void copy()} aria-live="polite">
           {copied ? words.copied : words.copy}

@@ -43,8 +43,10 @@ export function StartPage({ language, theme, reachability, pageHost, onLanguage,
         <ol className="steps">
           <Step title={words.createTitle} text={words.createText}>
             <Command text="./veche token create --name me --scope operator" words={words} />
+            <a href="/api/v1/docs">{words.api}</a>
           </Step>
           <Step title={words.phoneTitle} text={words.phoneText}>
+            <Command text="./veche account add 375291234567" words={words} />
             <dl>
               <dt>{words.server}</dt>
               <dd>{server}</dd>
@@ -53,7 +55,6 @@ export function StartPage({ language, theme, reachability, pageHost, onLanguage,
               <dt>{words.account}</dt>
               <dd>375291234567</dd>
             </dl>
-            <Command text="./veche account add 375291234567" words={words} />
           </Step>
           <Step title={words.dialTitle} text={words.dialText}>
             <dl>

@@ -76,6 +76,16 @@ class UserAgent:
         elif not discard_response(message):
             self._core.transactions.receive_response(message, peer, now)
 
+    def receive_unframed(self, head: bytes, reason: str, peer: Peer, now: float) -> None:
+        """The header fields of a message whose end a stream did not tell: a request gets 400."""
+        try:
+            message = parse(head)
+        except ParseError as error:
+            self._inbox.receive_broken(error, peer)
+            return
+        if isinstance(message, Request):
+            self._inbox.receive_broken(ParseError(reason, message), peer)
+
     def transport_error(self, peer: Peer, now: float) -> None:
         """Nothing can be sent to that address (section 18.4)."""
         self._core.transactions.transport_error(peer, now)

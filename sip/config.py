@@ -29,8 +29,8 @@ class SipConfig:
     max_calls: int = 10_000
     max_transactions: int = 60_000
     """Server transactions kept; one lives 32 s after its answer over UDP."""
-    max_message: int = 65_535
-    """Bytes of one message over TCP; a datagram larger than that cannot come."""
+    max_datagram: int = 16_384
+    """Bytes; a larger datagram is ignored."""
     max_connections: int = 2_000
     idle_seconds: float = 600.0
     """A TCP connection silent this long is closed."""

@@ -96,10 +96,10 @@ class Network:
             self.now = max(self.now, at)
             while self._flying and self._flying[0][0] <= self.now:
                 _, _, data, source, target = heapq.heappop(self._flying)
-                node = self.nodes.get((target.host, target.port))
-                if node is not None:
-                    node.agent.receive(data, replace(source, transport=target.transport), self.now)
-                    self.flush(node)
+                receiver = self.nodes.get((target.host, target.port))
+                if receiver is not None:
+                    receiver.agent.receive(data, replace(source, transport=target.transport), self.now)
+                    self.flush(receiver)
             for node in self.nodes.values():
                 due = node.agent.timer()
                 if due is not None and due <= self.now:

@@ -73,7 +73,6 @@ class Concealer:
                 played = self._extend(rows[group], lost * self.frame)
                 out[group] = played[:, : self.frame]
                 self._tail[rows[group]] = played[:, self.frame :]
-        self._tail[rows[age >= LONGEST]] = 0
         self._lost[rows] = age + 1
         return out
 

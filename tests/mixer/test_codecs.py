@@ -127,6 +127,17 @@ def test_b32_lost_packets_leave_no_holes_in_speech(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
+def test_b32_the_voice_comes_back_after_a_loss_without_a_click(codec: str) -> None:
+    packets = payloads(codec, tone(make_decoder(codec).rate, 230, 1))
+    for gone in range(20, 40):
+        decoder = make_decoder(codec)
+        frames = [decoder.conceal() if i == gone else decoder.decode(packet) for i, packet in enumerate(packets)]
+        bend = np.abs(np.diff(np.concatenate(frames)[10 * decoder.frame :], 2))
+        seam = slice((gone - 10) * decoder.frame, (gone - 8) * decoder.frame)
+        assert bend[seam].max() < 3 * bend[: seam.start].max()
+
+
+@pytest.mark.parametrize("codec", CODECS)
 def test_a_decoder_that_has_heard_nothing_conceals_by_silence(codec: str) -> None:
     assert not make_decoder(codec).conceal().any()
 

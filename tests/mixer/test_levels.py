@@ -44,6 +44,15 @@ def test_b18_pauses_between_words_do_not_end_talking() -> None:
     assert told == [(ATTACK_TICKS - 1, "start", 0)]
 
 
+def test_b18_who_talks_may_get_a_little_quieter() -> None:
+    detector, newcomer = TalkDetector(1), TalkDetector(1)
+    run(detector, 50, -25)
+    run(newcomer, 50, -54)
+    assert run(detector, 20, -51) == []
+    assert run(newcomer, 20, -51) == []
+    assert (detector.talking[0], newcomer.talking[0]) == (True, False)
+
+
 def test_a_click_is_not_talking() -> None:
     detector = TalkDetector(1)
     for _ in range(20):

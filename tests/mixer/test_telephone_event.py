@@ -118,6 +118,20 @@ def test_a_long_press_with_the_last_packets_of_a_segment_lost_is_one_press() -> 
     assert feed(Receiver(8000), packets[: switch - 5] + packets[switch + 3 :]) == [KeyPress("*", 10_000)]
 
 
+def test_a_long_press_cut_before_the_longest_duration_is_one_press() -> None:
+    # Some senders begin the next segment at the last whole packet: 409 of 160.
+    first = [(payload(11, 160 * i), 0, i == 1) for i in range(1, 410)]
+    second = [(payload(11, 160 * i, end=i > 90), 65440, False) for i in range(1, 92)]
+    assert feed(Receiver(8000), first + second) == [KeyPress("#", 10_000)]
+
+
+def test_the_longest_duration_seen_counts_when_packets_are_reordered_and_the_ends_lost() -> None:
+    receiver = Receiver(8000)
+    packets = press("7", 0)[:-3]
+    assert feed(receiver, [packets[0], packets[3], packets[2]]) == []
+    assert receiver.expire(SILENT_TICKS + 1) == KeyPress("7", 80)
+
+
 def test_a_late_packet_of_the_earlier_press_changes_nothing() -> None:
     receiver = Receiver(8000)
     earlier, later = press("1", 0), press("1", 2000)

@@ -18,7 +18,8 @@ Event = dict[str, Any]
 class Phone:
     """A pjsua2 phone (tests.peers.phone) named ``user``, talking ``play`` (a WAV) and recording what it hears.
 
-    A wait takes up where the last wait for that kind of event stopped: an event is seen once.
+    ``name`` tells phones of the same user apart. A wait takes up where the last wait for that kind of event stopped: an
+    event is seen once.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Phone:
         folder: Path,
         user: str,
         *,
+        name: str = "",
         codecs: Sequence[str] = ("PCMA",),
         play: Path | None = None,
         transport: str = "udp",
@@ -35,9 +37,11 @@ class Phone:
         register: bool = True,
     ) -> None:
         self.user = user
-        self.recording = folder / f"{user}.wav"
+        self.recording = folder / f"{name or user}.wav"
         self.transport = transport
-        self.child = Child([sys.executable, "-m", "tests.peers.phone"], cwd=ROOT, stderr=folder / f"{user}.phone.log")
+        self.child = Child(
+            [sys.executable, "-m", "tests.peers.phone"], cwd=ROOT, stderr=folder / f"{name or user}.phone.log"
+        )
         self._tell(
             transport=transport,
             codecs=list(codecs),

@@ -192,7 +192,7 @@ class Room:
         """Until so many are in."""
 
         def there() -> bool:
-            return sum(p["state"] == "joined" for p in self.participants()) == count
+            return len([p for p in self.participants() if p["state"] == "joined"]) == count
 
         eventually(there, f"{count} joined", seen=self.participants)
 

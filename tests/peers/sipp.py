@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -46,21 +46,20 @@ class Sipp:
         hold_ms: int = 0,
         transport: str = "udp",
         words: Mapping[str, str] | None = None,
-        extra: Sequence[str] = (),
+        port: int = 0,
     ) -> None:
         self.folder = folder / f"sipp-{scenario}-{len(list(folder.glob('sipp-*')))}"
         self.folder.mkdir()
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"127.0.0.1:{port or free_port()}"
         source = ["-sn", scenario] if scenario in BUILT_IN else ["-sf", self._scenario(scenario, words or {})]
-        command = ["sipp", *source, "-nostdin", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self.port)]
+        command = ["sipp", *source, "-nostdin", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", self.address.split(":")[1]]
         command += ["-mp", str(free_port(socket.SOCK_DGRAM))]
         command += ["-m", str(calls), "-d", str(hold_ms), "-t", "t1" if transport == "tcp" else "u1"]
         command += ["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"]
         command += ["-trace_msg", "-message_file", "messages.log"]
         if target:
             command += ["-s", service, "-r", str(rate), target]
-        self.child = Child([*command, *extra], cwd=self.folder, env={"TERM": "xterm"})
+        self.child = Child(command, cwd=self.folder, env={"TERM": "xterm"})
 
     def _scenario(self, name: str, words: Mapping[str, str]) -> str:
         text = (SCENARIOS / f"{name}.xml").read_text()

@@ -1,0 +1,114 @@
+"""Phones that nobody here wrote talk together: who hears whom, and how loud."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.peers.audio import assert_hears, assert_silent, gaps
+from tests.peers.conftest import LEVEL, AnyPhone, Cast, Window
+from tests.peers.server import Server
+
+pytestmark = pytest.mark.peers
+
+
+def test_b3_b32_phones_of_four_codecs_hear_each_other_and_never_themselves(cast: Cast, server: Server) -> None:
+    room = server.api.conference(topic="Four codecs")
+    tones = {"11": 430.0, "12": 710.0, "13": 1130.0, "14": 1730.0}
+    phones: list[AnyPhone] = [
+        cast.pjsua("11", tones["11"], codecs=["PCMU"]),
+        cast.pjsua("12", tones["12"], codecs=["PCMA"], transport="tcp"),
+        cast.baresip("13", "G722", tones["13"]),
+        cast.baresip("14", "OPUS", tones["14"]),
+    ]
+    for phone in phones:
+        phone.call(f"{room.number}@{server.sip}")
+    for phone in phones:
+        phone.wait_confirmed()
+    room.wait_joined(4)
+    window = Window(2.0, settle=1.0)
+    live = server.api.get(room.path + "/live")
+    cast.end(room)
+    assert {p["codec"] for p in live["participants"]} == {"PCMU", "PCMA", "G722", "OPUS"}
+    assert len(live["talking"]) == 4
+    for phone in phones:
+        others = {tone: LEVEL for user, tone in tones.items() if user != phone.user}
+        heard = cast.heard(phone, window)
+        assert_hears(heard, others, own=tones[phone.user])
+        assert all(gaps(heard, tone) == [] for tone in others), f"{phone.user} hears gaps"
+
+
+def test_b9_invited_phones_ring_answer_and_hear_each_other(cast: Cast, server: Server) -> None:
+    room = server.api.conference(topic="By invitation")
+    first = cast.pjsua("375290000021", 500.0, codecs=["PCMA"], answer=True, **cast.account("375290000021"))
+    second = cast.baresip("375290000022", "PCMU", 900.0, answer=True, **cast.account("375290000022"))
+    first.wait("registered", status=200)
+    second.wait("REGISTER_OK")
+    room.invite("+375 29 000-00-21", "Anna")
+    room.invite("375290000022", "Barys")
+    first.wait("incoming")
+    assert room.wait_state("375290000021", "joined")["name"] == "Anna"
+    room.wait_state("375290000022", "joined")
+    window = Window(1.5)
+    cast.end(room)
+    assert_hears(cast.heard(first, window), {900: LEVEL}, own=500)
+    assert_hears(cast.heard(second, window), {500: LEVEL}, own=900)
+    leg = room.wait_leg(to_number="375290000021")
+    assert (leg["direction"], leg["end_kind"]) == ("out", "conference_ended")
+    assert leg["figures"]["packets_received"] > 50
+
+
+def test_b10_the_muted_are_not_heard_the_deaf_hear_nothing_and_the_kicked_are_out(cast: Cast, server: Server) -> None:
+    room = server.api.conference()
+    first, second = cast.pjsua("31", 500.0), cast.pjsua("32", 900.0, codecs=["G722"])
+    for phone in (first, second):
+        phone.call(f"{room.number}@{server.sip}")
+        phone.wait_confirmed()
+    room.wait_joined(2)
+    one, two = room.find("31")["id"], room.find("32")["id"]
+    assert room.act(one, "mute")["muted"]
+    muted = Window(1.0)
+    room.act(one, "unmute")
+    assert room.act(two, "deaf")["deaf"]
+    deaf = Window(1.0)
+    room.act(two, "undeaf")
+    room.act(one, "gain", {"talk_gain_db": -10.0})
+    quiet = Window(1.0)
+    room.act(one, "kick")
+    assert first.wait_ended()["status"] == 200
+    alone = Window(1.0)
+    cast.end(room)
+    second_heard = [cast.heard(second, w) for w in (muted, deaf, quiet, alone)]
+    # pjsua2 decodes G.722 6 dB louder than the reference codec (baresip, Asterisk) it is fed by
+    assert_hears(second_heard[2], {500: LEVEL - 10 + 6}, own=900)
+    for heard in (second_heard[0], second_heard[1], second_heard[3]):
+        assert_silent(heard, 500, 900)
+    for window in (muted, deaf):
+        assert_hears(cast.heard(first, window), {900: LEVEL - 6}, own=500)
+    assert room.wait_leg(from_number="31")["end_kind"] == "kicked"
+    assert room.find("31")["state"] == "kicked"
+
+
+def test_b37_a_phone_on_hold_is_not_heard_and_comes_back(cast: Cast, server: Server) -> None:
+    room = server.api.conference()
+    holder, other = cast.pjsua("41", 500.0), cast.pjsua("42", 900.0, codecs=["PCMU"])
+    for phone in (holder, other):
+        phone.call(f"{room.number}@{server.sip}")
+        phone.wait_confirmed()
+    room.wait_joined(2)
+    before = Window(1.0)
+    holder.do("hold")
+    holder.wait("media", status="local_hold")
+    assert room.find("41")["held"]
+    # longer than the limit on silence: who holds is quiet by right
+    held = Window(6.0)
+    holder.do("unhold")
+    holder.wait("media", status="active")
+    after = Window(1.0)
+    assert room.find("41")["state"] == "joined"
+    assert not room.find("41")["held"]
+    cast.end(room)
+    heard = {name: cast.heard(other, w) for name, w in (("before", before), ("held", held), ("after", after))}
+    assert_hears(heard["before"], {500: LEVEL}, own=900)
+    assert_silent(heard["held"], 500, 900)
+    assert_hears(heard["after"], {500: LEVEL}, own=900)
+    assert_hears(cast.heard(holder, after), {900: LEVEL}, own=500)

@@ -371,8 +371,8 @@ class Calls:
         leg.state = LegState.UP
         leg.cdr.participant = leg.participant
         leg.cdr.answered = self._now()
-        self._save(leg.cdr)
         self._observer.joined(leg.conference, leg.id)
+        self._save(leg.cdr)
         if leg.held and leg.state is LegState.UP:
             self._observer.held(leg.conference, leg.id, True)
 

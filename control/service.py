@@ -181,6 +181,10 @@ class ConferenceService:
             self._timer.cancel()
         await self.calls.close(reason)
 
+    def due(self) -> float | None:
+        """When the next deadline of any conference is."""
+        return self._schedule.next()
+
     def handle_timer(self) -> None:
         """Do what is due now; called by the service's own timer."""
         now = self._clock()
@@ -523,44 +527,46 @@ class ConferenceService:
         self._by_number[conference.plan.number] = conference
 
     def _settle(self, conference: Conference) -> None:
-        """Publish events, carry out effects and what follows from them, save what changed, set the deadline.
+        """Publish events, save what changed, carry out effects and what follows from them, set the deadline.
 
         An effect may report back into the same conference; the outer round takes that up.
         """
         if conference.id in self._settling:
             return
         self._settling.add(conference.id)
-        changed: dict[str, None] = {}
-        major = False
         try:
             while True:
                 events, effects = conference.take_events(), conference.take_effects()
                 if not events and not effects:
                     break
-                for event in events:
-                    self._store.append(event.kind, conference=conference.id, data=event.data(), time=moment(event.at))
-                    if isinstance(event, _MINOR):
-                        continue
-                    if isinstance(event, ev.ParticipantEvent):
-                        changed[event.participant] = None
-                    else:
-                        major = True
+                self._publish(conference, events)
                 for effect in effects:
                     self._carry_out(conference, effect)
         finally:
             self._settling.discard(conference.id)
-        if major:
-            self._store.save(conference_record(conference))
-        for participant_id in changed:
-            participant = conference.roster.get(participant_id)
-            if participant is not None:
-                self._store.save(participant_record(conference.id, participant))
         if conference.state is ConferenceState.ENDED:
             self._leave(conference)
         before = self._schedule.next()
         self._schedule.set(conference.id, conference.timer())
         if self._schedule.next() != before or self._timer is None:
             self._arm()
+
+    def _publish(self, conference: Conference, events: Sequence[ev.ConferenceEvent]) -> None:
+        changed: dict[str, None] = {}
+        for event in events:
+            self._store.append(event.kind, conference=conference.id, data=event.data(), time=moment(event.at))
+            if isinstance(event, _MINOR):
+                continue
+            if isinstance(event, ev.ParticipantEvent):
+                changed[event.participant] = None
+            else:
+                changed[""] = None
+        if "" in changed:
+            self._store.save(conference_record(conference))
+        for participant_id in changed:
+            participant = conference.roster.get(participant_id)
+            if participant is not None:
+                self._store.save(participant_record(conference.id, participant))
 
     def _carry_out(self, conference: Conference, effect: Effect) -> None:
         match effect:

@@ -21,7 +21,7 @@ def _optional(seconds: float | None) -> datetime | None:
     return None if seconds is None else moment(seconds)
 
 
-# --- to the store and back ---------------------------------------------------------------------------------------------
+# --- to the store and back ----------------------------------------------------------------------------------------
 
 
 def conference_record(conference: Conference) -> ConferenceRecord:
@@ -117,7 +117,7 @@ def _restore_participant(record: ParticipantRecord) -> Participant:
     )
 
 
-# --- to the API --------------------------------------------------------------------------------------------------------
+# --- to the API ---------------------------------------------------------------------------------------------------
 
 
 def conference_view(record: ConferenceRecord, *, seats_taken: int, sip_host: str) -> s.ConferenceView:

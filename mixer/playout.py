@@ -119,7 +119,7 @@ class Playout(Columns):
         end = (position + samples - 1) // FRAME_BYTES - due
         wanted = (end >= 0) & (slack <= AHEAD)
         if not newer.all():
-            again = ~newer & (slack >= 0) & (self._have_units[self._unit_index(rows, position)] != 0)
+            again = ~newer & (slack > -BEHIND) & (self._have_units[self._unit_index(rows, position)] != 0)
             again |= ahead == 0
             self.duplicate[rows] += again
             wanted &= ~again

@@ -7,7 +7,7 @@ and a slow one would only make every request slow.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -45,6 +45,11 @@ IMPLIED: dict[Scope, frozenset[Scope]] = {
 def allowed(scopes: Iterable[str]) -> frozenset[str]:
     """The scopes given and all they imply."""
     return frozenset(implied for scope in scopes if scope in set(Scope) for implied in IMPLIED[Scope(scope)])
+
+
+def sufficient(required: Collection[str]) -> list[str]:
+    """The scopes that allow what needs one of ``required``, those that imply one included."""
+    return [scope.value for scope in Scope if not IMPLIED[scope].isdisjoint(required)]
 
 
 class Tokens:

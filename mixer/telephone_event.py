@@ -70,7 +70,7 @@ class Receiver:
         fax) are ignored.
 
         A press is reported with the first packet that carries its end; a press whose end was lost, when the next one
-        begins (the next one is then reported with a repetition of its own end, or by expire()).
+        begins (if that packet carries an end too, the next one is reported by its repetition or by expire()).
         """
         if len(payload) < 4:
             return None
@@ -97,8 +97,11 @@ class Receiver:
         return self._report()
 
     def expire(self, ticks_since_last: int) -> KeyPress | None:
-        """Tell how many ticks of 20 ms went by without an event packet; returns the press whose end was lost."""
-        if ticks_since_last <= SILENT_TICKS:
+        """Tell how many ticks of 20 ms went by without an event packet; returns the press whose end was lost.
+
+        A press that ended in the packet that revealed the one before comes at once.
+        """
+        if ticks_since_last <= SILENT_TICKS and (self._event is None or not self._event.ended):
             return None
         self.active = False
         return self._report()

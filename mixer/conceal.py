@@ -128,8 +128,8 @@ class Concealer:
         lags = np.arange(int(_PITCH_MS[0] * _COARSE_RATE / 1000), int(_PITCH_MS[1] * _COARSE_RATE / 1000) + 1)
         window = _WINDOW_MS * _COARSE_RATE // 1000
         starts = thin.shape[1] - window - lags
-        lagged = np.lib.stride_tricks.sliding_window_view(thin, window, axis=1)[:, starts[::-1]]
-        coarse = lags[::-1][_best(lagged, thin[:, -window:])] * every
+        lagged = np.lib.stride_tricks.sliding_window_view(thin, window, axis=1)[:, starts]
+        coarse = lags[_best(lagged, thin[:, -window:])] * every
 
         offsets = np.arange(-every, every + 1)
         shortest, longest = (int(limit * self._ms) for limit in _PITCH_MS)

@@ -202,7 +202,6 @@ class Outbox:
                 at += done
         return sent, failed
 
-
     def send_one(self, fd: int, data: bytes, address: NDArray[np.uint8], size: int) -> None:
         """Send a single datagram (RTCP) to a raw sockaddr; what the kernel refuses is lost."""
         _libc.sendto(fd, data, len(data), _MSG_DONTWAIT, ctypes.c_void_p(address.ctypes.data), size)

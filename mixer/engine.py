@@ -224,7 +224,7 @@ class Engine(Columns):
     def _mix(self) -> None:
         legs, stages = self.legs, self.stages
         count = legs.count
-        payload, there = self.voices.decode(self._voice_plan, legs, self.playout)
+        payload, there = self.voices.decode(self._voice_plan, legs, self.playout, self._hold[:count] > 0)
         wide = self.wide.active
         if wide:
             self.wide.decode(legs, self.playout, payload, there, self.voices.energy)

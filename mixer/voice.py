@@ -18,6 +18,8 @@ CONCEAL_FRAMES = 3
 """A loss longer than 60 ms is silence (ITU-T G.711 Appendix I)."""
 PAUSE_FRAMES = 25
 """What is missing longer than 500 ms was not lost: the far side does not send."""
+MAX_CONCEALED = 256
+"""Rows a tick; when more lose a frame at once, it is this machine that is late, and it must not become later."""
 _HISTORY = 3
 
 Float = NDArray[np.float32]
@@ -60,8 +62,13 @@ class Voices(Columns):
         super().move(src, dst)
         self._concealer.move(src, dst)
 
-    def decode(self, plan: VoicePlan, legs: Legs, playout: Playout) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Play one frame of every row; returns payloads and presence for the codecs that are decoded elsewhere."""
+    def decode(
+        self, plan: VoicePlan, legs: Legs, playout: Playout, audible: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Play one frame of every row; returns payloads and presence for the codecs that are decoded elsewhere.
+
+        ``audible``: bool[count], rows that were in the mix; in the silence of the others nothing is worth concealing.
+        """
         count = legs.count
         payload, there = playout.take(count)
         pcm = self.pcm[:count]
@@ -75,7 +82,7 @@ class Voices(Columns):
                 pcm[back] = self._concealer.resume(back, pcm[back])
             gap[back] = False
         if not there.all():
-            self._fill(np.flatnonzero(~there), legs, playout)
+            self._fill(np.flatnonzero(~there), legs, playout, audible)
         np.einsum("ij,ij->i", pcm, pcm, out=self.energy[:count])
         self.energy[:count] /= SAMPLES_8K
         legs.played[:count] += there
@@ -88,19 +95,17 @@ class Voices(Columns):
         if not len(rows):
             return
         fade = np.linspace(0, 1, SAMPLES_8K, dtype=np.float32)
-        coming = np.where(
-            (legs.codec[rows] == PCMA)[:, None], DECODE[PCMA][following], DECODE[PCMU][following]
-        )
+        coming = np.where((legs.codec[rows] == PCMA)[:, None], DECODE[PCMA][following], DECODE[PCMU][following])
         self.pcm[rows] += (coming - self.pcm[rows]) * fade
         playout.skip(rows)
 
-    def _fill(self, gone: Int, legs: Legs, playout: Playout) -> None:
+    def _fill(self, gone: Int, legs: Legs, playout: Playout, audible: NDArray[np.bool_]) -> None:
         """No frame for these rows: silence, or for the first 60 ms of a loss what the voice would have gone on as."""
         self.pcm[gone] = 0
         missing = playout.missing[gone]
         lost = playout.started[gone] & (missing <= PAUSE_FRAMES) & ~legs.key_held[gone]
         legs.concealed[gone[lost]] += 1
-        rows = gone[lost & (missing <= CONCEAL_FRAMES) & (legs.codec[gone] < G722)]
+        rows = gone[lost & audible[gone] & (missing <= CONCEAL_FRAMES) & (legs.codec[gone] < G722)][:MAX_CONCEALED]
         if not len(rows):
             return
         alaw = (legs.codec[rows] == PCMA)[:, None]

@@ -140,7 +140,7 @@ def test_a_phone_behind_nat_is_recognised_once_and_answered_where_it_is() -> Non
     natted(world)
     world.call("talker", tone=700)
     world.run(2)
-    assert [e.remote for e in world.events if isinstance(e, Latched)][0] == world.phones["natted"].address
+    assert next(e.remote for e in world.events if isinstance(e, Latched)) == world.phones["natted"].address
     assert level(world.phones["natted"].recording(1), 700) > 5500
     assert level(world.phones["talker"].recording(1), TONE) > 5500
 

@@ -124,7 +124,8 @@ class Phone:
         return struct.pack("!BBHII", 0x80, payload_type(self.codec), self.seq, self.timestamp, self.ssrc) + payload
 
     def _payload(self) -> bytes:
-        """G.711 and G.722 have 8 bytes a millisecond and may be cut anywhere; Opus packets are what the encoder makes."""
+        """G.711 and G.722 have 8 bytes a millisecond and may be cut anywhere; Opus packets are what the encoder
+        makes."""
         size = 8 * self.ptime
         if self.codec == "OPUS":
             return self._encode(self._samples(20))
@@ -137,7 +138,8 @@ class Phone:
         samples = self.rate * milliseconds // 1000
         index = (self._at + np.arange(samples)) % len(self.pcm)
         self._at += samples
-        return self.pcm[index]
+        piece: Float = self.pcm[index]
+        return piece
 
     def hear(self, data: bytes) -> None:
         first, second, seq, timestamp, _ = struct.unpack_from("!BBHII", data)
@@ -151,7 +153,7 @@ class Phone:
     def _encode(self, pcm: Float) -> bytes:
         code = CODECS[self.codec]
         if code < 2:
-            return ENCODE[code][pcm.astype(np.int16).view(np.uint16)].tobytes()
+            return bytes(ENCODE[code][pcm.astype(np.int16).view(np.uint16)])
         if self._encoder is None:
             self._encoder = make_encoder(self.codec)
         return self._encoder.encode(pcm.astype(np.float32))
@@ -172,12 +174,10 @@ def payload_type(codec: str) -> int:
 class World:
     """One engine, its phones, and a clock that only ``run`` moves."""
 
-    def __init__(self, network: Network | None = None, *, capacity: int = 64, lanes: int = 2, **engine: int) -> None:
+    def __init__(self, network: Network | None = None, *, capacity: int = 64, lanes: int = 2) -> None:
         self.inbox = MemoryInbox()
         self.outbox = MemoryOutbox(capacity)
-        self.engine = Engine(
-            list(range(lanes)), capacity, inbox=self.inbox, outbox=self.outbox, **engine
-        )
+        self.engine = Engine(list(range(lanes)), capacity, inbox=self.inbox, outbox=self.outbox)
         self.network = network or Network()
         self.now = 1_700_000_000 * 1_000_000_000
         self.phones: dict[str, Phone] = {}
@@ -259,7 +259,8 @@ class World:
 
 
 def level(signal: Float, frequency: float, rate: int = 8000) -> float:
-    """Amplitude of a tone in ``signal``, over whole windows of 0.1 s (median, so that a moving buffer does not count)."""
+    """Amplitude of a tone in ``signal``, over whole windows of 0.1 s (median, so that a moving buffer does not
+    count)."""
     window = rate // 10
     blocks = signal[: len(signal) // window * window].reshape(-1, window)
     wave = np.exp(-2j * np.pi * frequency * np.arange(window) / rate)

@@ -19,8 +19,9 @@ from .mix import Sums, sum_rooms
 from .playout import UNITS, Playout
 from .resample import Resampler
 from .rooms import Rooms
-from .voice import CONCEAL_FRAMES
 
+CONCEAL_FRAMES = 8
+"""Decoders fade by themselves over so many lost frames; what is lost longer is silence."""
 MAX_PACKETS = 128
 """Opus packets kept for one leg before the stale ones are thrown away."""
 FLUSH_TICKS = 10

@@ -138,8 +138,7 @@ class Phone:
         samples = self.rate * milliseconds // 1000
         index = (self._at + np.arange(samples)) % len(self.pcm)
         self._at += samples
-        piece: Float = self.pcm[index]
-        return piece
+        return self.pcm.take(index)
 
     def hear(self, data: bytes) -> None:
         first, second, seq, timestamp, _ = struct.unpack_from("!BBHII", data)
@@ -161,7 +160,8 @@ class Phone:
     def _decode(self, payload: bytes) -> Float:
         code = CODECS[self.codec]
         if code < 2:
-            return DECODE[code][np.frombuffer(payload, np.uint8)].astype(np.float64)
+            samples: Float = DECODE[code][np.frombuffer(payload, np.uint8)].astype(np.float64)
+            return samples
         if self._decoder is None:
             self._decoder = make_decoder(self.codec)
         return self._decoder.decode(payload).astype(np.float64)

@@ -1,0 +1,99 @@
+"""Wideband legs: Opus packets of all durations, shared and own frames, silence."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from mixer.protocol import RemoveLeg, SetLeg
+from tests.mixer.world import World, level
+
+RATE = 48000
+TONE = 700.0
+
+
+def opus_packets(duration_ms: int, seconds: float) -> list[bytes]:
+    """A tone as Opus packets of a duration that our own encoder does not make."""
+    codec = av.CodecContext.create("libopus", "w")
+    codec.sample_rate, codec.layout, codec.format = RATE, "mono", "s16"
+    codec.options = {"application": "audio", "frame_duration": str(duration_ms), "b": "64000"}
+    codec.open()
+    frame_size = RATE * duration_ms // 1000
+    time = np.arange(int(seconds * RATE)) / RATE
+    pcm = (6000 * np.sin(2 * np.pi * TONE * time)).astype(np.int16)
+    packets: list[bytes] = []
+    for at in range(0, len(pcm) - frame_size, frame_size):
+        frame = av.AudioFrame.from_ndarray(pcm[None, at : at + frame_size], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
+        packets += [bytes(packet) for packet in codec.encode(frame)]
+    return packets
+
+
+@pytest.mark.parametrize("duration", [10, 20, 40, 60])
+def test_b32_opus_packets_of_10_to_60_ms_are_played_without_a_gap(duration: int) -> None:
+    world = World()
+    phone = world.call("sender", codec="OPUS")
+    phone.talks = False
+    listener = world.call("listener")
+    packets = opus_packets(duration, 3)
+    for tick in range(140):
+        while packets and phone.sent_packets * duration <= tick * 20:
+            header = struct.pack("!BBHII", 0x80, 111, phone.sent_packets, phone.sent_packets * duration * 48, 9)
+            world.inject(header + packets.pop(0), phone.address, lane=1)
+            phone.sent_packets += 1
+        world.tick()
+    heard = listener.recording(2)
+    assert level(heard, TONE) == pytest.approx(6000, rel=0.12)
+    assert np.abs(heard.reshape(-1, 80)).max(axis=1).min() > 4000
+
+
+@pytest.mark.parametrize("codec", ["G722", "OPUS"])
+def test_listeners_of_a_wideband_conference_share_one_encoded_frame(codec: str) -> None:
+    world = World()
+    world.call("talker", codec=codec, tone=TONE)
+    world.call("one", codec=codec)
+    world.call("two", codec=codec)
+    world.run(1)
+    rows = [world.engine.legs.row_of[name] for name in ("one", "two", "talker")]
+    payloads = [bytes(world.engine.outbox.buffer[row, 12 : int(world.engine.outbox.size[row])]) for row in rows]
+    assert payloads[0] == payloads[1]
+    assert payloads[2] != payloads[0]
+
+
+@pytest.mark.parametrize("codec", ["G722", "OPUS"])
+def test_nobody_talking_is_silence_and_the_first_word_comes_through(codec: str) -> None:
+    world = World()
+    talker = world.call("talker", codec=codec, tone=TONE)
+    listener = world.call("listener", codec=codec)
+    world.engine.apply(SetLeg("talker", mute=True))
+    world.run(2)
+    assert np.abs(listener.recording(1)).max() < 60
+    world.engine.apply(SetLeg("talker", mute=False))
+    world.run(1)
+    assert level(listener.recording(0.6), TONE, talker.rate) == pytest.approx(6000, rel=0.12)
+
+
+def test_a_deaf_wideband_leg_hears_silence_while_others_talk() -> None:
+    world = World()
+    world.call("talker", codec="OPUS", tone=TONE)
+    deaf = world.call("deaf", codec="OPUS", deaf=True)
+    world.run(1)
+    assert np.abs(deaf.recording(0.5)).max() < 60
+
+
+def test_a_conference_falls_back_to_8_khz_when_its_last_wideband_leg_goes() -> None:
+    world = World()
+    world.call("a", tone=TONE)
+    listener = world.call("b")
+    world.call("wide", codec="OPUS")
+    world.run(1)
+    assert world.engine.rooms.rate.max() == RATE
+    world.engine.apply(RemoveLeg("wide"))
+    del world.phones["wide"]
+    world.run(1)
+    assert world.engine.rooms.rate.max() == 8000
+    assert level(listener.recording(0.5), TONE) == pytest.approx(6000, rel=0.06)

@@ -36,6 +36,25 @@ def free_udp_range(count: int) -> str:
             return f"{first}-{first + count - 1}"
 
 
+def eventually(
+    probe: Callable[[], T],
+    what: str,
+    patience: float = PATIENCE,
+    *,
+    every: float = 0.1,
+    seen: Callable[[], object] | None = None,
+) -> T:
+    """What ``probe`` gives once that is true; AssertionError, with what ``seen`` tells, when it never is."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = probe()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {patience} s: {what}" + (f"; there is {seen()}" if seen else ""))
+        time.sleep(every)
+
+
 class Waiter(Generic[T]):
     """A growing list that other threads add to and a test waits on.
 

@@ -6,15 +6,13 @@ import json
 import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.peers.process import PATIENCE, Child, free_port, free_udp_range
+from tests.peers.process import PATIENCE, Child, eventually, free_port, free_udp_range
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "control.cli"]
@@ -210,22 +208,3 @@ class Room:
             )
 
         return eventually(there, f"an ended leg with {fields}", patience, seen=self.legs)
-
-
-def eventually(
-    probe: Callable[[], Json],
-    what: str,
-    patience: float = PATIENCE,
-    *,
-    every: float = 0.1,
-    seen: Callable[[], object] | None = None,
-) -> Json:
-    """What ``probe`` gives once that is true; AssertionError, with what ``seen`` tells, when it never is."""
-    deadline = time.monotonic() + patience
-    while True:
-        found = probe()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {patience} s: {what}" + (f"; there is {seen()}" if seen else ""))
-        time.sleep(every)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.peers.process import PATIENCE, Child, free_port
+from tests.peers.process import PATIENCE, Child, eventually, free_port
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 BUILT_IN = ("uac", "uas")
@@ -60,6 +60,8 @@ class Sipp:
         if target:
             command += ["-s", service, "-r", str(rate), target]
         self.child = Child(command, cwd=self.folder, env={"TERM": "xterm"})
+        if not target:
+            eventually(self._listens, f"sipp listens at {self.address}", every=0.02)
 
     def _scenario(self, name: str, words: Mapping[str, str]) -> str:
         text = (SCENARIOS / f"{name}.xml").read_text()
@@ -69,6 +71,10 @@ class Sipp:
         path = self.folder / f"{name}.xml"
         path.write_text(text)
         return str(path)
+
+    def _listens(self) -> bool:
+        local = f"0100007F:{int(self.address.split(':')[1]):04X}"
+        return any(line.split()[1] == local for line in Path("/proc/net/udp").read_text().splitlines())
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.peers.conftest import INACTIVITY_SECONDS, Cast
-from tests.peers.server import Room, Server, eventually
+from tests.peers.process import eventually
+from tests.peers.server import Room, Server
 from tests.peers.sipp import Sipp
 
 pytestmark = pytest.mark.peers
@@ -134,7 +135,7 @@ def test_a_caller_who_gives_up_at_once_leaves_nothing_behind(cast: Cast, server:
     phone.do("hangup")
     phone.wait_ended()
     eventually(lambda: room.view()["seats_taken"] == 0, "no seat taken", seen=room.view)
-    assert all(leg["ended"] for leg in room.legs())
+    eventually(lambda: all(leg["ended"] for leg in room.legs()), "no open record", seen=room.legs)
 
 
 def test_a_phone_that_vanishes_without_bye_is_gone_soon_and_its_record_says_why(

@@ -71,14 +71,18 @@ class Output(BaseModel):
 class CreateConference(Input):
     """A new conference. Everything left out is made up by the server or set to its default."""
 
-    topic: Text = Field("", description="Free text")
-    number: ConferenceNumber | None = Field(None, description="The number to call; made up when unset")
-    start: Literal["now"] | AwareDatetime = Field("now", description='"now" or an RFC 3339 time in the future')
-    duration_minutes: int | None = Field(None, ge=1, description="Planned length; the configured default when unset")
-    seats: int | None = Field(None, ge=1, description="How many can be in at once; the configured default when unset")
-    chair_pin: Pin | None = Field(None, description="The chair's PIN; made up when unset")
+    topic: Text = Field(default="", description="Free text")
+    number: ConferenceNumber | None = Field(default=None, description="The number to call; made up when unset")
+    start: Literal["now"] | AwareDatetime = Field(default="now", description='"now" or an RFC 3339 time in the future')
+    duration_minutes: int | None = Field(
+        default=None, ge=1, description="Planned length; the configured default when unset"
+    )
+    seats: int | None = Field(
+        default=None, ge=1, description="How many can be in at once; the configured default when unset"
+    )
+    chair_pin: Pin | None = Field(default=None, description="The chair's PIN; made up when unset")
     guest_pin: Pin | None = Field(
-        None, description="The guests' PIN; made up when the field is left out, null: guests need none"
+        default=None, description="The guests' PIN; made up when the field is left out, null: guests need none"
     )
 
     @model_validator(mode="after")
@@ -96,9 +100,9 @@ class CreateConference(Input):
 class ListConferences(Input):
     """Which conferences to list, newest first."""
 
-    state: ConferenceState | None = Field(None, description="Only those in this state")
-    limit: int = Field(50, ge=1, le=500, description="Page size")
-    cursor: str | None = Field(None, max_length=200, description="``next_cursor`` of the page before")
+    state: ConferenceState | None = Field(default=None, description="Only those in this state")
+    limit: int = Field(default=50, ge=1, le=500, description="Page size")
+    cursor: str | None = Field(default=None, max_length=200, description="``next_cursor`` of the page before")
 
 
 class ExtendConference(Input):
@@ -145,7 +149,7 @@ class AddParticipant(Input):
     name: Name = ""
     email: Email | None = None
     role: Role = "guest"
-    invite: bool = Field(False, description="Ring the phone at once")
+    invite: bool = Field(default=False, description="Ring the phone at once")
 
 
 class InviteParticipants(Input):
@@ -161,8 +165,8 @@ class RenameParticipant(Input):
 class SetGain(Input):
     """Volume in decibels; a field left out stays as it is."""
 
-    talk_gain_db: Gain | None = Field(None, description="How loud the others hear him")
-    listen_gain_db: Gain | None = Field(None, description="How loud he hears the others")
+    talk_gain_db: Gain | None = Field(default=None, description="How loud the others hear him")
+    listen_gain_db: Gain | None = Field(default=None, description="How loud he hears the others")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -258,8 +262,8 @@ class LegView(Output):
 class ListLegs(Input):
     """Which call detail records to list, newest first."""
 
-    limit: int = Field(50, ge=1, le=500, description="Page size")
-    cursor: str | None = Field(None, max_length=200, description="``next_cursor`` of the page before")
+    limit: int = Field(default=50, ge=1, le=500, description="Page size")
+    cursor: str | None = Field(default=None, max_length=200, description="``next_cursor`` of the page before")
 
 
 class LegPage(Output):
@@ -279,7 +283,7 @@ class CreateAccount(Input):
         examples=["375291234567"],
     )
     password: Annotated[str, StringConstraints(min_length=8, max_length=128)] | None = Field(
-        None, description="Made up, and shown once in the answer, when unset"
+        default=None, description="Made up, and shown once in the answer, when unset"
     )
     name: Name = ""
 

@@ -128,7 +128,7 @@ class ConferenceService:
         self._store = store
         self._media = media
         self._config = config
-        self._sip_host = sip_host
+        self.sip_host = sip_host
         self._clock = clock
         self._new_id = new_id
         self._by_number: dict[str, Conference] = {}
@@ -630,4 +630,4 @@ class ConferenceService:
             record = conference_record(live)
         else:
             record = source if isinstance(source, ConferenceRecord) else conference_record(source)
-        return conference_view(record, seats_taken=live.seats_taken if live else 0, sip_host=self._sip_host)
+        return conference_view(record, seats_taken=live.seats_taken if live else 0, sip_host=self.sip_host)

@@ -302,7 +302,12 @@ class Server:
 
 
 def sdp(
-    host: str = "192.0.2.7", port: int = 7000, *, payload: str = "8 0 101", direction: str = "sendrecv", version: int = 1
+    host: str = "192.0.2.7",
+    port: int = 7000,
+    *,
+    payload: str = "8 0 101",
+    direction: str = "sendrecv",
+    version: int = 1,
 ) -> bytes:
     """What an ordinary phone describes; payload types 0 and 8 are static, 101 is telephone-event."""
     family = "IP6" if ":" in host else "IP4"

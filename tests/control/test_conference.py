@@ -66,9 +66,9 @@ def refusal(conference: Conference, caller: Caller, pin: str | None = None, now:
 def test_an_immediate_conference_waits_until_the_first_is_in_and_then_runs() -> None:
     conference = Conference.create(plan(), by="op", new_id=counter())
     assert kinds(conference) == ["conference.created", "conference.started"]
-    assert conference.state is ConferenceState.WAITING
+    assert conference.state == "waiting"
     enter(conference, ANNA, "leg1")
-    assert conference.state is ConferenceState.RUNNING
+    assert conference.state == "running"
     assert kinds(conference) == ["participant.added", "conference.running", "participant.joined"]
 
 
@@ -78,7 +78,7 @@ def test_a_planned_conference_starts_by_itself_and_tells_early_callers_how_long_
     assert (early.status, early.reason, early.retry_after) == (480, "The conference has not started yet", 600)
     assert conference.timer() == START + 600
     conference.handle_timer(START + 600)
-    assert conference.state is ConferenceState.WAITING
+    assert conference.state == "waiting"
     assert enter(conference, ANNA, "leg1", now=START + 601).in_call
 
 
@@ -123,7 +123,7 @@ def test_b22_extending_moves_the_end_and_warns_anew() -> None:
     conference.extend(15, longest=60, by="op", now=START + 300)
     assert kinds(conference) == ["conference.ending_soon", "conference.extended"]
     conference.handle_timer(START + 600)
-    assert conference.state is ConferenceState.WAITING
+    assert conference.state == "waiting"
     assert conference.timer() == START + 1500 - 300
 
 
@@ -146,10 +146,10 @@ def test_warnings_come_five_and_one_minute_before_the_end_and_then_it_ends() -> 
         seen += [(due - START, event) for event in conference.take_events()]
     minutes = [(at, event.minutes) for at, event in seen if isinstance(event, ev.EndingSoon)]
     assert minutes == [(300, 5), (540, 1)]
-    assert conference.state is ConferenceState.ENDING
+    assert conference.state == "ending"
     assert [e.leg for e in conference.take_effects() if isinstance(e, HangUp)] == ["leg1"]
     conference.left("leg1", "bye", START + 600)
-    assert conference.state is ConferenceState.ENDED
+    assert conference.state == "ended"
     assert conference.timer() is None
 
 
@@ -170,9 +170,9 @@ def test_b23_end_hangs_up_who_is_in_and_stops_ringing_and_takes_nothing_more() -
     assert kinds(conference) == ["conference.ending", "participant.invitation_cancelled", "participant.left"]
     assert refusal(conference, BORIS).status == 410
     conference.left(leg, "", START + 5)
-    assert conference.state is ConferenceState.ENDING
+    assert conference.state == "ending"
     conference.left("leg1", "", START + 5)
-    assert conference.state is ConferenceState.ENDED
+    assert conference.state == "ended"
     with pytest.raises(GoneError):
         conference.end(by="op", now=START + 6)
     with pytest.raises(GoneError):
@@ -208,15 +208,15 @@ def test_b9_an_invited_participant_rings_joins_and_is_hung_up() -> None:
     vera = add(conference)
     conference.take_events()
     leg = ring(conference, vera)
-    assert vera.state is ParticipantState.INVITED
+    assert vera.state == "invited"
     conference.ringing(leg, START + 1)
-    assert vera.state is ParticipantState.RINGING
+    assert vera.state == "ringing"
     conference.joined(leg, START + 2)
-    assert vera.state is ParticipantState.JOINED
+    assert vera.state == "joined"
     conference.hang_up(vera, by="op", now=START + 3)
     assert conference.take_effects() == [HangUp(leg, "hung_up", "Hung up by the operator")]
     assert kinds(conference)[-1] == "participant.left"
-    assert vera.state is ParticipantState.LEFT
+    assert vera.state == "left"
 
 
 def test_b9_a_cancelled_invitation_can_be_repeated() -> None:
@@ -224,12 +224,12 @@ def test_b9_a_cancelled_invitation_can_be_repeated() -> None:
     vera = add(conference)
     leg = ring(conference, vera)
     conference.cancel(vera, by="op", now=START)
-    assert vera.state is ParticipantState.ABSENT
+    assert vera.state == "absent"
     assert [type(e) for e in conference.take_effects()] == [HangUp]
     again = ring(conference, vera)
     conference.left(leg, "", START)
     assert vera.leg == again
-    assert vera.state is ParticipantState.INVITED
+    assert vera.state == "invited"
 
 
 def test_b9_a_phone_that_nobody_answers_is_given_up_after_the_ring_time() -> None:
@@ -259,11 +259,11 @@ def test_b9_kick_puts_out_who_is_in_and_nobody_else() -> None:
     anna = enter(conference, ANNA, "leg1")
     conference.take_events()
     conference.kick(anna, by="op", now=START)
-    assert anna.state is ParticipantState.KICKED
+    assert anna.state == "kicked"
     assert conference.take_effects() == [HangUp("leg1", "kicked", "Removed from the conference")]
     assert kinds(conference) == ["participant.kicked"]
     conference.left("leg1", "", START)
-    assert anna.state is ParticipantState.KICKED
+    assert anna.state == "kicked"
     with pytest.raises(ConflictError):
         conference.kick(anna, by="op", now=START)
 
@@ -389,7 +389,7 @@ def test_a_restart_finds_nobody_in_and_does_what_was_missed() -> None:
         )
         assert conference.state is state
         assert conference.locked
-        assert was_in.state is ParticipantState.LEFT
+        assert was_in.state == "left"
 
 
 def test_a_restart_starts_what_was_planned_for_the_time_in_between() -> None:
@@ -397,7 +397,7 @@ def test_a_restart_starts_what_was_planned_for_the_time_in_between() -> None:
     conference.restore(
         state=ConferenceState.PLANNED, locked=False, started=None, end_reason="", participants=[], now=START + 120
     )
-    assert conference.state is ConferenceState.WAITING
+    assert conference.state == "waiting"
 
 
 def test_an_unknown_participant_is_not_found() -> None:

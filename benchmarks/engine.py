@@ -27,7 +27,7 @@ class Engine:
 
     def __init__(self, lanes: int, *, stages: bool = False) -> None:
         self.lanes = open_lanes(lanes)
-        self.loads: list[Load] = []
+        self._loads: list[Load] = []
         self._decoder = Decoder()
         self._socket, theirs = socket.socketpair()
         fds = [theirs.fileno(), *(lane.fileno() for lane in self.lanes)]
@@ -72,8 +72,14 @@ class Engine:
                 messages += self._decoder.feed(data)
         except BlockingIOError:
             pass
-        self.loads += [message for message in messages if isinstance(message, Load)]
+        self._loads += [message for message in messages if isinstance(message, Load)]
         return messages
+
+    def loads(self) -> list[Load]:
+        """What the mixer reported since this was asked last, one a second."""
+        self.poll()
+        loads, self._loads = self._loads, []
+        return loads
 
     def close(self) -> None:
         """Shut the mixer down; kill it when it does not obey. Calling it again does nothing."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks import usage
+from benchmarks.called import CalledServer
 from benchmarks.engine import Engine, Floor
 from benchmarks.phones import Heard, PhoneBank
+from benchmarks.server import ServerError
 from benchmarks.tones import Seating, Verdict, judge
 from mixer.protocol import Load
 
@@ -31,15 +34,17 @@ RATIO_FROM = 800
 class Target(Protocol):
     """What carries the phones' voices."""
 
-    loads: list[Load]
-
     @property
     def pids(self) -> list[int]: ...
 
     def seat(self, seating: Seating, phones: PhoneBank) -> Sequence[tuple[str, int] | None]:
         """Bring the phones in; where each sends, None for one that did not get in."""
 
-    def poll(self) -> object: ...
+    def poll(self) -> object:
+        """Called often while the phones talk."""
+
+    def loads(self) -> list[Load]:
+        """How the ticks fared since it was asked last."""
 
     def close(self) -> None: ...
 
@@ -100,11 +105,10 @@ def measure(seating: Seating, target: Target, lanes: int, seconds: float, warm: 
         places = target.seat(seating, phones)
         phones.send_to(places)
         phones.run(warm, target.poll)
-        target.loads.clear()
+        target.loads()
         heard, cpu_us, core = _timed(phones, target.pids, seating.legs, seconds)
         memory = usage.memory_mib(target.pids)
-        target.poll()
-        loads = target.loads[:]
+        loads = target.loads()
         target.close()
         floor = Floor(lanes, phones, seating.legs)
         try:
@@ -135,7 +139,7 @@ def measure(seating: Seating, target: Target, lanes: int, seconds: float, warm: 
         generator_late_ms=round(heard.late * 1000, 1),
         tick_us=round(sum(load.tick_us for load in loads) / max(1, len(loads)), 1),
         tick_max_us=round(max((load.tick_max_us for load in loads), default=0.0), 1),
-        late_ticks=loads[-1].late_ticks - loads[0].late_ticks if loads else 0,
+        late_ticks=sum(load.late_ticks for load in loads),
         stages_us={
             stage: round(sum(one.get(stage, 0.0) for one in profiled) / len(profiled) / seating.legs, 3)
             for stage in (profiled[0] if profiled else ())
@@ -186,26 +190,41 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10, help="measured for each number of legs (%(default)s)")
     parser.add_argument("--warm", type=float, default=3, help="seconds before measuring (%(default)s)")
     parser.add_argument("--lanes", type=int, default=8, help="shared media sockets (%(default)s)")
-    parser.add_argument("--stages", action="store_true", help="also the cost of each stage of the tick")
+    parser.add_argument("--stages", action="store_true", help="with --engine: the cost of each stage of the tick")
     parser.add_argument("--json", type=Path, help="write the results there too")
     return parser.parse_args(arguments)
 
 
-def open_target(chosen: argparse.Namespace) -> Target:
-    return Engine(chosen.lanes, stages=chosen.stages)
+def open_target(chosen: argparse.Namespace, folder: Path) -> Target:
+    if chosen.engine:
+        return Engine(chosen.lanes, stages=chosen.stages)
+    return CalledServer(folder, chosen.lanes, chosen.room)
 
 
 def main() -> int:
     chosen = options()
+    try:
+        return run(chosen)
+    except (RuntimeError, ServerError) as error:
+        print(error)
+        return 1
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Measure every number of legs; 1 when a criterion is not met."""
     results = []
+    if chosen.stages and not chosen.engine:
+        print("--stages needs --engine: only a mixer driven directly reports them")
+        return 2
     print(HEADINGS, flush=True)
     for legs in map(int, chosen.legs.split(",")):
-        target = open_target(chosen)
-        try:
-            seating = Seating(legs, chosen.room, chosen.talkers)
-            results.append(measure(seating, target, chosen.lanes, chosen.seconds, chosen.warm))
-        finally:
-            target.close()
+        with tempfile.TemporaryDirectory(prefix="veche-bench-") as folder:
+            target = open_target(chosen, Path(folder))
+            try:
+                seating = Seating(legs, chosen.room, chosen.talkers)
+                results.append(measure(seating, target, chosen.lanes, chosen.seconds, chosen.warm))
+            finally:
+                target.close()
         show(results[-1])
     if chosen.json:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)

@@ -127,8 +127,7 @@ def _bench(options: argparse.Namespace, rest: Sequence[str]) -> int:
         return 0 if _asks_help(rest) else 2
     if not _asks_help(rest):
         pythonenv.ensure(dev=True)
-        if options.benchmark == "sip":
-            debian.ensure_programs({"sipp": "sip-tester"})
+        debian.ensure_programs({"sipp": debian.TEST_PROGRAMS["sipp"]})
     elif not pythonenv.is_ready():
         sys.stdout.write(f"{BENCHMARKS[options.benchmark]}\n\n{UNREADY}\n")
         return 0

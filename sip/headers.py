@@ -150,7 +150,7 @@ class Via:
     def rport(self) -> int | None:
         """The port the next hop saw; None when not filled in yet (``wants_rport`` tells whether it was asked for)."""
         value = self.params.get("rport")
-        return int(value) if value and value.isdecimal() and len(value) < 6 else None
+        return int(value) if value and value.isascii() and value.isdecimal() and len(value) < 6 else None
 
     @property
     def wants_rport(self) -> bool:

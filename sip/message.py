@@ -72,7 +72,7 @@ for _short, _name in _COMPACT.items():
     _NAMES[_short] = _NAMES[_short.upper()] = (_name.lower(), _name)
 
 _TOKEN = re.compile(f"{TOKEN}+")
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(r"\r\n[ \t]+")
 _REQUEST_LINE = re.compile(rf"({TOKEN}+) ([^\s<>\"]+) (SIP/[0-9]+\.[0-9]+)", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9])(?: ([^\r\n]*))?", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]{1,10}")

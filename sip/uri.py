@@ -81,19 +81,19 @@ class SipUri:
             return self.text
         out = [self.scheme, ":"]
         if self.user is not None:
-            out.append(quote(self.user, _USER_SAFE))
+            out.append(_escape(self.user, _USER_SAFE))
             if self.password is not None:
-                out += [":", quote(self.password, _WORD_SAFE)]
+                out += [":", _escape(self.password, _WORD_SAFE)]
             out.append("@")
         out.append(format_host(self.host))
         if self.port is not None:
             out.append(f":{self.port}")
         for name, value in self.params.items():
-            out.append(f";{quote(name, _PARAM_SAFE)}")
+            out.append(f";{_escape(name, _PARAM_SAFE)}")
             if value is not None:
-                out.append(f"={quote(value, _PARAM_SAFE)}")
+                out.append(f"={_escape(value, _PARAM_SAFE)}")
         for at, (name, value) in enumerate(self.headers.items()):
-            out.append(f"{'&' if at else '?'}{quote(name, _HEADER_SAFE)}={quote(value, _HEADER_SAFE)}")
+            out.append(f"{'&' if at else '?'}{_escape(name, _HEADER_SAFE)}={_escape(value, _HEADER_SAFE)}")
         return "".join(out)
 
     def __eq__(self, other: object) -> bool:
@@ -121,6 +121,10 @@ class SipUri:
     def loose_route(self) -> bool:
         """Whether the ``lr`` parameter is there (section 19.1.1)."""
         return "lr" in self.params
+
+
+def _escape(text: str, safe: str) -> str:
+    return quote(text, safe, errors="surrogateescape")
 
 
 def parse_host(text: str) -> str:

@@ -78,7 +78,7 @@ class HttpServer:
         self._store = store
         self._health = health
         tokens = Tokens(store)
-        self._feed = Feed(store, tokens)
+        self.feed = Feed(store, tokens)
         self._replays = Replays(store)
         self._purger: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
@@ -86,7 +86,7 @@ class HttpServer:
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_edge])
         router = self.app.router
         Routes(commands, service, accounts, tokens, self._replays).add_to(router)
-        router.add_get(f"{API}/events", self._feed.handle)
+        router.add_get(f"{API}/events", self.feed.handle)
         router.add_get(f"{API}/openapi.json", self._openapi)
         router.add_get("/healthz", self._healthz)
         Pages(dist).add_to(router)
@@ -104,7 +104,7 @@ class HttpServer:
         if self._purger is not None:
             self._purger.cancel()
             await asyncio.gather(self._purger, return_exceptions=True)
-        await self._feed.close()
+        await self.feed.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -152,7 +152,6 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get("X-Request-Id", "")
     name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
     structlog.contextvars.bind_contextvars(request=name)
-    request["id"] = name
     started = time.perf_counter()
     try:
         response = await _guarded(request, handler)

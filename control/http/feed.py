@@ -19,11 +19,12 @@ from typing import Any
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from control.http.bearer import Caller, recognise, token_in
 from control.http.privacy import event_view
-from control.http.problems import ProblemError, fields_of, invalid, invalid_parameter
+from control.http.problems import ProblemError, invalid_parameter
+from control.http.query import check, read
 from control.store import Store, StoreError
 from control.store.records import EventRecord
 from control.tokens import Scope, Tokens
@@ -121,14 +122,15 @@ class Feed:
         self._store = store
         self._tokens = tokens
         self._subscribers: set[Subscriber] = set()
-        self._sockets: set[web.WebSocketResponse] = set()
+        self.clients: set[web.WebSocketResponse] = set()
+        """Those connected now."""
         self._unsubscribe: Callable[[], None] = store.subscribe(self._published)
 
     async def close(self) -> None:
         """Say goodbye to all clients."""
         self._unsubscribe()
         await asyncio.gather(
-            *(_close(socket, WSCloseCode.GOING_AWAY, "the server is being stopped") for socket in tuple(self._sockets))
+            *(_close(socket, WSCloseCode.GOING_AWAY, "the server is being stopped") for socket in tuple(self.clients))
         )
 
     def _published(self, records: list[EventRecord]) -> None:
@@ -146,11 +148,7 @@ class Feed:
         return await self._page(request, await self._query(request), caller)
 
     async def _query(self, request: web.Request) -> EventQuery:
-        given = dict(request.query)
-        try:
-            query = EventQuery.model_validate(given)
-        except ValidationError as error:
-            raise invalid(fields_of(error, given, parameters=True)) from None
+        query = check(EventQuery, read(request))
         if query.since is not None and query.since > self._store.committed_seq:
             newest = self._store.committed_seq
             raise invalid_parameter("since", f"is ahead of the newest event, {newest}: this server does not know it")
@@ -191,14 +189,14 @@ class Feed:
             caller = await recognise(self._tokens, token)
             caller.require(SCOPES)
         query = await self._query(request) if caller is not None else None
-        if len(self._sockets) >= MAX_CLIENTS:
+        if len(self.clients) >= MAX_CLIENTS:
             detail = f"{MAX_CLIENTS} clients are connected already"
             raise ProblemError(503, "unavailable", "Not available now", detail, headers={"Retry-After": "10"})
         socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT_SECONDS, timeout=CLOSE_SECONDS, protocols=(PROTOCOL,), max_msg_size=4096, compress=False
         )
         await socket.prepare(request)
-        self._sockets.add(socket)
+        self.clients.add(socket)
         try:
             if caller is None:
                 token, caller = await self._sign_in(socket)
@@ -212,7 +210,7 @@ class Feed:
         except ConnectionError:
             log.debug("event client gone")
         finally:
-            self._sockets.discard(socket)
+            self.clients.discard(socket)
         return socket
 
     async def _sign_in(self, socket: web.WebSocketResponse) -> tuple[str, Caller]:

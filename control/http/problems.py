@@ -161,9 +161,7 @@ def _pointer(location: tuple[int | str, ...], document: Any, *, missing: bool) -
     """``location`` as a JSON Pointer without the parts pydantic adds for the branches of a union."""
     parts, at = [], document
     for index, part in enumerate(location):
-        if isinstance(at, dict) and part in at:
-            at = at[part]
-        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
+        if part in (at if isinstance(at, dict) else range(len(at)) if isinstance(at, list) else ()):
             at = at[part]
         elif not (missing and index == len(location) - 1):
             continue

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from control.accounts import Accounts
 from control.commands import Command, Context
 from control.errors import CommandError
-from control.http import paging
+from control.http import paging, query
 from control.http.bearer import Caller, recognise, token_in
 from control.http.privacy import view
 from control.http.problems import InvalidField, ProblemError, fields_of, invalid, invalid_parameter
@@ -64,21 +64,18 @@ class Routes:
         return Context(self._service, self._accounts, actor=caller.token.name, request_key=request_key)
 
     async def _read(self, command: Command, caller: Caller, request: web.Request) -> web.Response:
-        query = _query(request)
-        window = None
+        given = query.read(request)
+        window = value = None
         if paging.is_whole_list(command):
-            window = _checked_query(paging.Window, query)
-            value = None
-        elif command.input is None:
-            if query:
-                raise invalid_parameter(next(iter(query)), "is not a parameter known here")
-            value = None
+            window = query.check(paging.Window, given)
+        elif command.input is not None:
+            value = query.check(command.input, given)
         else:
-            value = _checked_query(command.input, query)
+            query.refuse_any(given)
         try:
             output = await command.run(self._context(caller), request.match_info, value)
         except CommandError as error:
-            if error.field is not None and error.field.strip("/") in query:
+            if error.field is not None and error.field.strip("/") in given:
                 raise invalid_parameter(error.field.strip("/"), error.detail) from error
             raise
         data = {} if output is None else view(output, caller.scopes)
@@ -86,13 +83,12 @@ class Routes:
             data = paging.cut(data, window)
         response = web.json_response(data, status=command.http.status)
         if following := data.get("next_cursor"):
-            target = f"{request.path}?{urlencode({**query, 'cursor': following})}"
+            target = f"{request.path}?{urlencode({**given, 'cursor': following})}"
             response.headers["Link"] = f'<{target}>; rel="next"'
         return response
 
     async def _change(self, command: Command, caller: Caller, request: web.Request) -> web.Response:
-        if request.query_string:
-            raise invalid_parameter(next(iter(request.query)), "is not a parameter known here")
+        query.refuse_any(query.read(request))
         document = await _document(request)
         value = _checked_body(command.input, document)
 
@@ -117,22 +113,6 @@ class Routes:
         if answer.replayed:
             response.headers["Idempotency-Replayed"] = "true"
         return response
-
-
-def _query(request: web.Request) -> dict[str, str]:
-    query: dict[str, str] = {}
-    for name, text in request.query.items():
-        if name in query:
-            raise invalid_parameter(name, "is given more than once")
-        query[name] = text
-    return query
-
-
-def _checked_query(model: type[Any], query: dict[str, str]) -> Any:
-    try:
-        return model.model_validate(query)
-    except ValidationError as error:
-        raise invalid(fields_of(error, query, parameters=True)) from None
 
 
 async def _document(request: web.Request) -> Any:

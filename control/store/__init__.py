@@ -54,7 +54,7 @@ class Store:
     def __init__(self, database: Database, sealer: Sealer, lock: int | None) -> None:
         self._database = database
         self._lock = lock
-        self._subscribers: list[Callable[[list[EventRecord]], None]] = []
+        self._subscribers: dict[object, Callable[[list[EventRecord]], None]] = {}
         self._writer = Writer(database, self._publish)
         self._next_seq = 1
         self.committed_seq = 0
@@ -129,12 +129,17 @@ class Store:
 
     def subscribe(self, handler: Callable[[list[EventRecord]], None]) -> Callable[[], None]:
         """Give ``handler`` the events of every commit, in order. Returns what ends the subscription."""
-        self._subscribers.append(handler)
-        return lambda: self._subscribers.remove(handler)
+        key = object()
+        self._subscribers[key] = handler
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(key, None)
+
+        return unsubscribe
 
     def _publish(self, records: list[EventRecord]) -> None:
         self.committed_seq = records[-1].seq
-        for handler in tuple(self._subscribers):
+        for handler in tuple(self._subscribers.values()):
             try:
                 handler(records)
             except Exception:  # one bad subscriber must not stop the writer

@@ -23,8 +23,8 @@ from benchmarks.sipp import Caller, Calls, Outcome
 
 GROWTH = 1.05
 """Memory after all calls over memory after the first ones, at most."""
-SETTLE = 3.0
-"""Seconds between the last BYE and a look at memory: ended calls are remembered for late retransmissions (RFC 3261)."""
+SETTLE = 35.0
+"""Seconds between the last BYE and a look at memory: as long as SIP must remember a call (RFC 3261 timer J)."""
 FIRST_NUMBER = 375290000000
 FIRST_ADDRESS = 0x7F020001
 

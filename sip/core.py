@@ -9,9 +9,9 @@ from typing import Protocol
 
 from sip.config import SipConfig
 from sip.dialog import DialogId
-from sip.errors import SipError
+from sip.errors import ParseError, SipError
 from sip.events import Event
-from sip.headers import clean
+from sip.headers import clean, parse_params, unquote
 from sip.message import Request, Response, response_to
 from sip.peer import Peer
 from sip.timers import TimerQueue
@@ -180,11 +180,16 @@ def _first_part(body: bytes, params: str) -> bytes | None:
 
 def reason_of(message: Request | Response) -> str:
     """The text of the Reason header field (RFC 3326), or its cause, or nothing."""
-    value = message.headers.get("Reason")
-    if value is None:
-        return ""
-    params = {n.strip().lower(): v.strip().strip('"') for n, _, v in (p.partition("=") for p in value.split(";"))}
-    return params.get("text") or (f"cause {params['cause']}" if "cause" in params else "")
+    for value in message.headers.get_all("Reason"):
+        try:
+            params = parse_params(value[value.find(";") :])
+        except ParseError:
+            continue
+        if params.get("text"):
+            return clean(unquote(params["text"] or ""))
+        if params.get("cause"):
+            return f"cause {params['cause']}"
+    return ""
 
 
 def reason_header(status: int, text: str) -> dict[str, str]:

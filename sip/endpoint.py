@@ -52,7 +52,8 @@ class Endpoint:
         )
         self._names = Names(prefer6=":" in config.hosts[0])
         self._loop: asyncio.AbstractEventLoop
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._pumping = False
         self._pump_due = False
@@ -199,9 +200,8 @@ class Endpoint:
         self._pump_soon()
 
     def _on_timer(self) -> None:
-        assert self._timer is not None
         # A loop may round its clock down: what it calls due is due.
-        now = max(self._loop.time(), self._timer.when())
+        now = max(self._loop.time(), self._timer_due)
         self._timer = None
         try:
             self.agent.handle_timer(now)
@@ -248,10 +248,11 @@ class Endpoint:
     def _set_timer(self) -> None:
         """One handle for all timers; it fires early when its cause was cancelled: cheaper than moving it each time."""
         due = self.agent.timer()
-        if due is None or (self._timer is not None and self._timer.when() <= due):
+        if due is None or (self._timer is not None and self._timer_due <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
+        self._timer_due = due
         self._timer = self._loop.call_at(due, self._on_timer)
 
     def _send(self, data: bytes, peer: Peer) -> None:

@@ -59,4 +59,4 @@ class Path:
 
 
 def _address(uri: SipUri | str) -> tuple[str, int] | None:
-    return (uri.host, uri.port or DEFAULT_PORT) if isinstance(uri, SipUri) else None
+    return (uri.host, uri.port or DEFAULT_PORT) if isinstance(uri, SipUri) and uri.scheme == "sip" else None

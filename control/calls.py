@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -398,7 +398,7 @@ class Calls:
         finally:
             self._media.release(leg.id)
             if stats is not None:
-                leg.cdr.media = {name: value for name, value in asdict(stats).items() if name != "leg"}
+                leg.cdr.media = {f.name: getattr(stats, f.name) for f in fields(stats) if f.name != "leg"}
             self._close_record(leg.cdr, kind, reason, status)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -219,8 +219,8 @@ class Records:
 
     def save(self, record: ConferenceRecord | ParticipantRecord | LegRecord) -> None:
         if isinstance(record, LegRecord):
-            assert record.conference in {None, *self.tables[ConferenceRecord]}
-            assert record.participant in {None, *self.tables[ParticipantRecord]}
+            assert record.conference is None or record.conference in self.tables[ConferenceRecord]
+            assert record.participant is None or record.participant in self.tables[ParticipantRecord]
         self.tables[type(record)][record.id] = replace(record)
 
     def append(self, kind: str, *, conference: str | None, data: dict[str, Any], time: datetime | None = None) -> int:

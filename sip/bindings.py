@@ -27,7 +27,6 @@ class Target(NamedTuple):
 class Binding:
     """One contact of an account."""
 
-    account: str
     uri: SipUri
     q: float
     call_id: str
@@ -39,7 +38,6 @@ class Binding:
     """Where the REGISTER came from."""
     instance: str | None = None
     """``+sip.instance`` with ``reg-id`` (RFC 5626): the same device whatever its address is now."""
-    user_agent: str = ""
 
     @property
     def target(self) -> Target:

@@ -103,7 +103,7 @@ class Registrar:
             raise _RefusedError(403, "Too many contacts")
         bindings = old
         for contact in contacts:
-            new = self._binding(request, contact, account, peer, now)
+            new = self._binding(request, contact, peer, now)
             for binding in old:
                 if _same_place(binding, new):
                     _check_order(binding, request)
@@ -112,13 +112,12 @@ class Registrar:
             self._bindings.replace(account, bindings, now)
         return bool(contacts)
 
-    def _binding(self, request: Request, contact: NameAddr, account: str, peer: Peer, now: float) -> Binding:
+    def _binding(self, request: Request, contact: NameAddr, peer: Peer, now: float) -> Binding:
         uri = contact.uri
         if not isinstance(uri, SipUri):
             raise _RefusedError(400, "Contact: only SIP URIs can be registered")
         instance = contact.params.get("+sip.instance")
         return Binding(
-            account=account,
             uri=uri,
             q=contact.q,
             call_id=request.call_id,
@@ -127,7 +126,6 @@ class Registrar:
             peer=route(uri, request.via, peer),
             source=peer,
             instance=f"{instance};{contact.params.get('reg-id')}" if instance else None,
-            user_agent=request.headers.get("user-agent") or "",
         )
 
     def _expires(self, request: Request, contact: NameAddr) -> int:

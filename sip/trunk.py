@@ -92,6 +92,3 @@ class Trunks:
         params: dict[str, str | None] = {} if trunk.transport == "udp" else {"transport": trunk.transport}
         uri = SipUri(user=number, host=trunk.host, port=None if trunk.port == 5060 else trunk.port, params=params)
         return Route(trunk, str(uri), Peer(trunk.transport, trunk.host, trunk.port), self._clients.get(trunk.name))
-
-    def __bool__(self) -> bool:
-        return bool(self._trunks)

@@ -35,17 +35,18 @@ class Attempt:
         self._early: dict[str, EarlyDialog] = {}
         self._acks: dict[str, tuple[bytes, Peer]] = {}
         self._provisional = False
-        self._cancelled: str | None = None
+        self._cancelled: tuple[int, str] | None = None
         self._abandon: Timer | None = None
 
     def start(self, now: float) -> None:
         self.transaction = self._core.send(self._invite, self.destination.peer, self, now)
 
-    def cancel(self, reason: str, now: float) -> None:
-        """Section 9.1: CANCEL may only go out once a provisional response has come."""
+    def cancel(self, cause: int, reason: str, now: float) -> None:
+        """Section 9.1: CANCEL may only go out once a provisional response has come. ``cause`` 200 tells the phone that
+        the call was taken elsewhere, not missed (RFC 3326 section 2)."""
         if self._cancelled is not None:
             return
-        self._cancelled = reason
+        self._cancelled = cause, reason
         self._forget_early()
         if self._provisional:
             self._send_cancel(now)
@@ -94,7 +95,7 @@ class Attempt:
         self._acks[tag] = self._core.send_ack(ack, path.peer), path.peer
         if self._owner.over:
             # Another fork or the CANCEL was first: this one is answered and ended.
-            Bye(self._core, dialog, path.peer, self.destination.credentials, _nothing).send(self._cancelled or "", now)
+            Bye(self._core, dialog, path.peer, self.destination.credentials, _nothing).send("", now)
             return
         self._owner.answered(self, dialog, path, response)
         self._owner.cancel_others(self, now)
@@ -103,8 +104,9 @@ class Attempt:
         self._settle()
         if self._owner.over:
             return
-        again = self._login.answer(transaction.request, response, self._owner.next_number())
+        again = self._login.answer(transaction.request, response, self._owner.number + 1)
         if again is not None:
+            self._owner.number += 1
             self._provisional = False
             self.transaction = self._core.send(again, self.destination.peer, self, now)
         elif response.status < 400:
@@ -133,7 +135,7 @@ class Attempt:
         for name in ("From", "To", "Call-ID"):
             headers.add(name, invite.headers.get(name) or "")
         headers.add("CSeq", f"{invite.cseq.number} CANCEL")
-        for name, value in reason_header(487, self._cancelled or "").items():
+        for name, value in reason_header(*(self._cancelled or (487, ""))).items():
             headers.add(name, value)
         cancel = Request("CANCEL", invite.uri, headers)
         self._core.transactions.request(cancel, self.transaction.peer, _Silent(), now)

@@ -48,7 +48,8 @@ class OutgoingInvite:
         self._call_id = f"{core.token()}@{core.config.realm}"
         self._tag = core.token()
         self._address: SipUri | None = None
-        self._number = core.first_cseq()
+        self.number = core.first_cseq()
+        """CSeq of the newest INVITE."""
         self._live: list[Attempt] = []
         self._queue: list[Destination] = []
         self._tried: set[str] = set()
@@ -67,18 +68,13 @@ class OutgoingInvite:
         self._address = destinations[0].to
         self._tried.update(str(destination.uri) for destination in destinations)
         for destination in destinations:
-            self._try(destination, self._number, now)
-
-    def next_number(self) -> int:
-        """The CSeq of another INVITE of this call."""
-        self._number += 1
-        return self._number
+            self._try(destination, now)
 
     def hang_up(self, reason: str, now: float) -> None:
         """Give up: CANCEL wherever it rings (section 9.1)."""
         self._finish()
         self.core.emit(CallFailed(self.name, FailureKind.CANCELLED, 487, reason or words(FailureKind.CANCELLED)))
-        self._cancel_all(reason, now)
+        self._cancel_all(487, reason, now)
 
     # --- what the attempts report ------------------------------------------------------------------------------------
 
@@ -104,7 +100,7 @@ class OutgoingInvite:
 
     def cancel_others(self, winner: Attempt, now: float) -> None:
         self._live = [attempt for attempt in self._live if attempt is not winner]
-        self._cancel_all("Call completed elsewhere", now)
+        self._cancel_all(200, "Call completed elsewhere", now)
 
     def redirected(self, attempt: Attempt, response: Response, now: float) -> None:
         """Section 8.1.3.4: follow the contacts not tried yet, the preferred ones first."""
@@ -124,9 +120,10 @@ class OutgoingInvite:
         if failure.status >= 600:
             # Section 21.6: nobody else is to be asked.
             self._fail(failure)
-            self._cancel_all("", now)
+            self._cancel_all(487, "", now)
         elif not self._live and self._queue:
-            self._try(self._queue.pop(0), self.next_number(), now)
+            self.number += 1
+            self._try(self._queue.pop(0), now)
         elif not self._live:
             self._fail(self._best)
 
@@ -144,19 +141,19 @@ class OutgoingInvite:
                 self._tried.add(text)
                 self._queue.append(destination)
 
-    def _try(self, destination: Destination, number: int, now: float) -> None:
-        attempt = Attempt(self, destination, self._invite(destination, number))
+    def _try(self, destination: Destination, now: float) -> None:
+        attempt = Attempt(self, destination, self._invite(destination))
         self._live.append(attempt)
         attempt.start(now)
 
-    def _invite(self, destination: Destination, number: int) -> Request:
+    def _invite(self, destination: Destination) -> Request:
         caller = caller_of(destination, self._outgoing.caller)
         headers = Headers()
         headers.add("Max-Forwards", "70")
         headers.add("From", str(caller.with_params(tag=self._tag)))
         headers.add("To", f"<{self._address}>")
         headers.add("Call-ID", self._call_id)
-        headers.add("CSeq", f"{number} INVITE")
+        headers.add("CSeq", f"{self.number} INVITE")
         headers.add("Contact", self.core.contact(destination.peer, self.user))
         headers.add("Allow", ALLOW)
         headers.add("Accept", SDP)
@@ -165,7 +162,7 @@ class OutgoingInvite:
 
     def _not_answered(self, now: float) -> None:
         self._fail(Failure.of_kind(FailureKind.NO_ANSWER, 408))
-        self._cancel_all("no answer", now)
+        self._cancel_all(487, "no answer", now)
 
     def _fail(self, failure: Failure) -> None:
         self._finish()
@@ -177,7 +174,7 @@ class OutgoingInvite:
         self._ring_limit.cancel()
         self.core.calls.pop(self.name, None)
 
-    def _cancel_all(self, reason: str, now: float) -> None:
+    def _cancel_all(self, cause: int, reason: str, now: float) -> None:
         live, self._live = self._live, []
         for attempt in live:
-            attempt.cancel(reason, now)
+            attempt.cancel(cause, reason, now)

@@ -146,9 +146,9 @@ class Desk:
         self.give(invite)
         return self.last(IncomingCall).call, invite
 
-    def answered(self, body: bytes = OFFER, **how: bytes) -> tuple[str, str]:
+    def answered(self, body: bytes = OFFER) -> tuple[str, str]:
         """An incoming call answered and acknowledged: its name and our tag."""
-        call, invite = self.incoming(**how)
+        call, invite = self.incoming()
         self.agent.answer(call, body, self.now)
         self.collect()
         tag = self.responses("INVITE")[-1].to.tag or ""
@@ -163,11 +163,11 @@ class Desk:
 
     def register(self, source: Peer = FAR, contact: str = "<sip:100@192.0.2.50:5060>") -> None:
         """Account 100 signs in from ``source``."""
-        request = self.request("REGISTER", "sip:conf.example", contact=contact, call_id="reg")
+        request = self.request("REGISTER", "sip:conf.example", contact=contact, call_id=f"reg-{source.host}")
         request.headers.set("To", "<sip:100@conf.example>")
         (challenge,) = self.give(request, source)
         assert isinstance(challenge, Response)
-        again = self.request("REGISTER", "sip:conf.example", contact=contact, call_id="reg", number=2)
+        again = self.request("REGISTER", "sip:conf.example", contact=contact, call_id=f"reg-{source.host}", number=2)
         again.headers.set("To", "<sip:100@conf.example>")
         again.headers.add(*DigestClient("100", "secret").answer(again, challenge, "cn"))
         (ok,) = self.give(again, source)

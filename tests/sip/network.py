@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import TypeVar
 
 from sip.agent import UserAgent
 from sip.auth import HashedCredentials
@@ -17,6 +18,8 @@ from sip.trunk import Trunk
 
 OFFER = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\nc=IN IP4 192.0.2.1\r\n"
 ANSWER = b"v=0\r\no=- 2 1 IN IP4 192.0.2.2\r\ns=-\r\nt=0 0\r\nm=audio 5000 RTP/AVP 8\r\nc=IN IP4 192.0.2.2\r\n"
+
+_Kind = TypeVar("_Kind", bound=Event)
 
 
 @dataclass
@@ -52,8 +55,8 @@ class Node:
     events: list[Event] = field(default_factory=list)
     react: Callable[[Event], None] | None = None
 
-    def of(self, *kinds: type[Event]) -> list[Event]:
-        return [event for event in self.events if isinstance(event, kinds)]
+    def of(self, kind: type[_Kind]) -> list[_Kind]:
+        return [event for event in self.events if isinstance(event, kind)]
 
 
 class Network:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -182,7 +183,7 @@ async def _start(config: Config, parts: AsyncExitStack) -> Server:
 
 def _in_use(section: str, host: str, port: int, error: OSError) -> StartError:
     return StartError(
-        f"{section}.port: cannot listen on {host} port {port}: {error.strerror or error}"
+        f"{section}.port: cannot listen on {host} port {port}: {os.strerror(error.errno) if error.errno else error}"
         f" (choose others with VECHE_{section.upper()}__HOST and VECHE_{section.upper()}__PORT)"
     )
 

@@ -1,0 +1,197 @@
+"""The whole server in this process: real store, real mixer, SIP over loopback and REST."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import pytest
+
+from control import server as server_module
+from control.config import Config, load_config
+from control.server import Server, StartError, run, running
+from control.store import Store
+from control.tokens import Tokens
+from tests.control.doubles import sdp
+from tests.peers.process import free_port, free_udp_range
+
+PATIENCE = 15.0
+
+
+def configure(folder: Path, **more: str) -> Config:
+    settings = {
+        "VECHE_HTTP__PORT": str(free_port()),
+        "VECHE_SIP__PORT": str(free_port(socket.SOCK_DGRAM)),
+        "VECHE_MEDIA__PORTS": free_udp_range(2),
+        "VECHE_DATA__DIR": str(folder),
+        **more,
+    }
+    return load_config(None, settings)
+
+
+class Caller(asyncio.DatagramProtocol):
+    """A phone that says what it is told to and knows no retransmission."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._inbox: asyncio.Queue[str] = asyncio.Queue()
+        self._to = ""
+
+    @classmethod
+    async def open(cls, server: Server) -> Self:
+        target = ("127.0.0.1", server.endpoint.port)
+        loop = asyncio.get_running_loop()
+        transport, phone = await loop.create_datagram_endpoint(lambda: cls(target), local_addr=("127.0.0.1", 0))
+        phone._transport = transport
+        return phone
+
+    _transport: asyncio.DatagramTransport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self._inbox.put_nowait(data.decode())
+
+    async def next(self, start: str) -> str:
+        """The next message that begins so; others before it are passed over."""
+        async with asyncio.timeout(PATIENCE):
+            while not (message := await self._inbox.get()).startswith(start):
+                pass
+        return message
+
+    def say(self, method: str, user: str, sequence: int, body: bytes = b"") -> None:
+        host, port = self._transport.get_extra_info("sockname")
+        lines = [
+            f"{method} sip:{user}@{self._target[0]}:{self._target[1]} SIP/2.0",
+            f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{method}{sequence};rport",
+            "Max-Forwards: 70",
+            f"From: Anna <sip:375291112233@{host}>;tag=a1",
+            f"To: <sip:{user}@{self._target[0]}>{self._to}",
+            f"Call-ID: {port}@{host}",
+            f"CSeq: {sequence} {method}",
+            f"Contact: <sip:anna@{host}:{port}>",
+            *(["Content-Type: application/sdp"] if body else []),
+            f"Content-Length: {len(body)}",
+            "",
+            "",
+        ]
+        self._transport.sendto("\r\n".join(lines).encode() + body, self._target)
+
+    async def call(self, user: str) -> str:
+        """Invite and acknowledge; gives the 200."""
+        port = self._transport.get_extra_info("sockname")[1]
+        self.say("INVITE", user, 1, sdp("127.0.0.1", port, payload="0 101"))
+        answer = await self.next("SIP/2.0 200")
+        tag = re.search(r"^To: .*(;tag=\S+)", answer, re.MULTILINE)
+        assert tag is not None
+        self._to = tag[1]
+        self.say("ACK", user, 1)
+        return answer
+
+
+async def eventually(probe: Callable[[], Awaitable[Any]]) -> Any:
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await probe()):  # noqa: ASYNC110 the server tells no event that a client could await
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_a_call_to_a_conference_made_by_rest_is_in_and_leaves_its_record_and_the_rest_get_bye_at_the_stop(
+    tmp_path: Path,
+) -> None:
+    config = configure(tmp_path)
+    async with running(config) as server:
+        token, _ = await Tokens(server.store).create("tests", ["operator"])
+        host, port = server.http.address
+        base = f"http://{host}:{port}"
+        async with aiohttp.ClientSession(base, headers={"Authorization": f"Bearer {token}"}) as http:
+
+            async def get(path: str) -> Any:
+                async with http.get(path) as response:
+                    assert response.status == 200, await response.text()
+                    return await response.json()
+
+            assert (await get("/healthz"))["status"] == "ok"
+            async with http.post("/api/v1/conferences", json={"topic": "Harvest", "guest_pin": None}) as made:
+                assert made.status == 201
+                room = await made.json()
+            assert room["uri"] == f"sip:{room['number']}@127.0.0.1:{config.sip.port}"
+            path = f"/api/v1/conferences/{room['id']}"
+
+            phone = await Caller.open(server)
+            answer = await phone.call(room["number"])
+            assert int(re.findall(r"m=audio (\d+)", answer)[0]) in config.media.ports.numbers
+
+            async def joined() -> Any:
+                return [p for p in (await get(path + "/participants"))["items"] if p["state"] == "joined"]
+
+            (anna,) = await eventually(joined)
+            assert (anna["number"], anna["name"]) == ("375291112233", "Anna")
+            phone.say("BYE", room["number"], 2)
+            await phone.next("SIP/2.0 200")
+
+            async def ended() -> Any:
+                return [leg for leg in (await get(path + "/legs"))["items"] if leg["ended"]]
+
+            (leg,) = await eventually(ended)
+            assert (leg["end_kind"], leg["codec"], leg["participant_id"]) == ("remote", "PCMU", anna["id"])
+            assert leg["figures"]["packets_sent"] >= 0
+        last = await Caller.open(server)
+        await last.call(room["number"])
+        await eventually(lambda: _joined(server, room["id"]))
+    goodbye = await last.next("BYE")
+    assert 'text="The server is being stopped"' in goodbye
+    store = await Store.open(config.data)
+    assert await store.unfinished_legs() == []
+    assert [r.end_kind for r in (await store.legs(conference_id=room["id"])).items] == ["server_stopped", "remote"]
+    await store.close()
+
+
+async def _joined(server: Server, conference: str) -> bool:
+    people = (await server.service.participants(conference)).items
+    return any(p.state == "joined" for p in people)
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "key"),
+    [
+        ("VECHE_HTTP__PORT", socket.SOCK_STREAM, "http.port"),
+        ("VECHE_SIP__PORT", socket.SOCK_DGRAM, "sip.port"),
+        ("VECHE_MEDIA__PORTS", socket.SOCK_DGRAM, "media.ports"),
+    ],
+)
+async def test_a_port_in_use_stops_the_start_with_one_line_naming_the_setting(
+    tmp_path: Path, setting: str, kind: socket.SocketKind, key: str
+) -> None:
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            other.listen()
+        port = str(other.getsockname()[1])
+        with pytest.raises(StartError) as caught:
+            async with running(configure(tmp_path, **{setting: port})):
+                raise AssertionError("it started")
+    line = str(caught.value)
+    assert line.startswith(f"{key}: ")
+    assert port in line
+    assert "in use" in line
+    assert "\n" not in line
+
+
+def test_a_start_that_fails_ends_with_status_2_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def refuse(config: Config) -> None:
+        raise StartError("sip.port: cannot listen on 127.0.0.1 port 5060: Address already in use")
+
+    monkeypatch.setattr(server_module, "_serve", refuse)
+    monkeypatch.setattr("control.logging.configure", lambda config: None)
+    with pytest.raises(SystemExit) as caught:
+        run(Config())
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        "veche: sip.port: cannot listen on 127.0.0.1 port 5060: Address already in use\n"
+    )

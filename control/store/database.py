@@ -149,6 +149,8 @@ def _configure_sqlite(connection: Any, record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # a checkpoint costs an fsync: every 16 MB instead of every 4
+    cursor.execute("PRAGMA wal_autocheckpoint = 4000")
     cursor.close()
 
 

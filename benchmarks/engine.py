@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from benchmarks.phones import PhoneBank
 from benchmarks.tones import Seating
 from mixer.datagrams import open_lane
-from mixer.protocol import AddLeg, Decoder, LegMedia, Load, Message, Profile, Ready, Shutdown, encode
+from mixer.protocol import AddLeg, Assume, Decoder, LegMedia, Load, Message, Profile, Ready, Shutdown, encode
 
 HOST = "127.0.0.1"
 
@@ -35,6 +35,7 @@ class Engine:
         self._process = subprocess.Popen(command, pass_fds=fds)
         theirs.close()
         self._await_ready()
+        self.tell(Assume(tuple(range(len(self.lanes)))))
         if stages:
             self.tell(Profile(on=True))
 

@@ -114,13 +114,18 @@ class Heard:
     """[phones, 100, 160]: PCMU of the last two seconds, in a ring by frame number."""
     worst_gap: NDArray[np.float64]
     """[phones] seconds between packets, by this process's clock."""
-    duplicates: int = 0
+    packets: int = 0
+    """20 ms of PCMU each, counted as often as they came."""
     foreign: int = 0
     """Packets that are not 20 ms of PCMU, e.g. RTCP."""
     late: float = 0.0
     """Seconds this generator itself was behind at worst."""
     refused: int = 0
     origin: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def duplicates(self) -> int:
+        return self.packets - int(self.got.sum())
 
     @property
     def share(self) -> NDArray[np.float64]:
@@ -253,7 +258,7 @@ class PhoneBank:
         frame = elapsed // FRAME
         inside = (frame < heard.frames) & (elapsed % FRAME == 0)
         rows, who, frame = rows[inside], who[inside], frame[inside]
-        heard.duplicates += int(heard.got[who, frame].sum())
+        heard.packets += len(rows)
         heard.got[who, frame] = True
         heard.audio[who, frame % FRAMES_KEPT] = batch.data[rows, HEADER : HEADER + FRAME]
         gap = np.where(self._last[who] > 0, now - self._last[who], 0)

@@ -260,7 +260,8 @@ class MediaConfig(Section):
     host6: Annotated[str, _or_empty(_v6)] = ""
     ports: Ports = PortRange(40000, 40007)
     announce: OptionalHost = ""
-    jitter_min_ms: int = Field(default=20, ge=0, le=1000)
+    mixers: int = Field(default=0, ge=0, le=64)
+    jitter_min_ms: int = Field(default=10, ge=0, le=1000)
     jitter_max_ms: int = Field(default=400, ge=20, le=2000)
     inactivity_seconds: float = Field(default=30, gt=0, le=3600)
     codecs: Annotated[tuple[CodecName, ...], BeforeValidator(_comma_list), AfterValidator(_distinct)] = (

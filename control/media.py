@@ -1,55 +1,39 @@
-"""The mixer process and its lanes, as control sees them: fills ``control.ports.Media``.
+"""The mixer processes and their lanes behind one face: fills ``control.ports.Media``.
 
-Control opens the lanes and keeps them, with what every leg's media is; the mixer process only borrows both. When it
-dies, or gives no sign of life, a new one is started on the same sockets and told of every leg, so sound comes back and
-nobody is hung up (mission N13).
+Control opens the lanes and keeps them, with what every leg's media is; a mixer process only borrows both. When one
+dies, or gives no sign of life, a process that stands by takes over its lanes and is told of its legs: sound comes back
+and nobody is hung up (mission N13).
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import secrets
 import socket
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import structlog
 
 from control.config import MediaConfig
-from control.ports import MediaAddress, MediaFullError
+from control.mixer_process import MixerProcess, MixerStartError
+from control.placement import Placement
+from control.ports import MediaAddress, MediaFullError, MediaLost, MediaRestored
 from mixer.datagrams import open_lane
-from mixer.protocol import (
-    AddLeg,
-    Decoder,
-    LegMedia,
-    LegStats,
-    Load,
-    Message,
-    Ping,
-    Pong,
-    ProtocolError,
-    QueryDone,
-    QueryLegs,
-    Ready,
-    RemoveLeg,
-    SetLeg,
-    Shutdown,
-    UpdateLeg,
-    encode,
-)  # fmt: skip
+from mixer.protocol import AddLeg, LegMedia, LegStats, Load, Message, QueryDone, QueryLegs, RemoveLeg, SetLeg, UpdateLeg
 
 log = structlog.get_logger(__name__)
 
 CAPACITY = 4096
-PING_SECONDS = 0.5
-HANG_SECONDS = 2.0
-"""A mixer that has not answered for so long is replaced."""
-START_SECONDS = 20.0
 STATS_SECONDS = 1.0
 RESTART_PAUSE = 1.0
-"""Between restarts of a mixer that dies at once."""
+"""Between attempts to start a mixer that does not come up."""
+LINK = "link:"
+"""Legs between two mixers have names that begin so; they are nobody's."""
+_NOTHING = LegMedia("PCMU", 0, (), None, None, None)
 
 
 class MediaError(Exception):
@@ -58,99 +42,169 @@ class MediaError(Exception):
 
 @dataclass(slots=True)
 class _Seat:
-    """What a leg's media is, to tell any mixer."""
+    """What a leg's media is, to tell any mixer that takes over."""
 
+    mixer: int
     command: AddLeg
-    """Media is None-like until ``connected``."""
     connected: bool = False
 
 
+class _Mixer:
+    """One mixer's lanes, its process, and the legs it is to know."""
+
+    def __init__(self, number: int, lanes: list[int]) -> None:
+        self.number = number
+        self.lanes = lanes
+        """Its lanes' places among all."""
+        self.process: MixerProcess | None = None
+        self.load: Load | None = None
+        self.supervisor: asyncio.Task[None] | None = None
+
+    def tell(self, message: Message) -> None:
+        """While there is no process, the seats are what the next one is told."""
+        if self.process is not None:
+            self.process.tell(message)
+
+
 class MixerPool:
-    """Lanes, a supervised mixer process, and the legs that are in it."""
+    """Lanes, supervised mixer processes, and the legs that are in them."""
 
     def __init__(self, config: MediaConfig) -> None:
         self._config = config
+        ports = len(config.ports.numbers)
+        count = min(config.mixers or os.cpu_count() or 1, ports)
+        self._mixers: list[_Mixer] = [_Mixer(number, []) for number in range(count)]
+        self._placement = Placement(count, CAPACITY)
         self._handlers: list[Callable[[Message], None]] = []
         self._lanes: list[socket.socket] = []
-        self._by_family: dict[int, itertools.cycle[int]] = {}
+        self._turn: dict[tuple[int, int], Iterator[int]] = {}
+        """By mixer and family: places of its lanes, one after the other."""
+        self._link_lane: dict[int, int] = {}
+        """By mixer: place of the lane that only other mixers send to."""
         self._seats: dict[str, _Seat] = {}
-        self._mixer: _Mixer | None = None
-        self._supervisor: asyncio.Task[None] | None = None
-        self._load: Load | None = None
+        self._standby: asyncio.Task[MixerProcess] | None = None
         self._queries: dict[int, asyncio.Future[None]] = {}
         self._answers: dict[str, LegStats] = {}
         self._token = itertools.count(1)
-        self._closing = False
         self.restarts = 0
 
     # --- life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the lanes and start the mixer. Raises MediaError."""
+        """Open the lanes and start the mixers. Raises MediaError."""
         self._open_lanes()
-        self._mixer = await self._launch()
-        self._supervisor = asyncio.create_task(self._supervise(), name="mixer supervisor")
+        try:
+            processes = await asyncio.gather(*(self._launch() for _ in self._mixers))
+        except MixerStartError as error:
+            raise MediaError(str(error)) from error
+        for mixer, process in zip(self._mixers, processes, strict=True):
+            self._install(mixer, process)
+            mixer.supervisor = asyncio.create_task(self._supervise(mixer), name=f"mixer {mixer.number} supervisor")
+        self._stand_by()
 
     async def close(self) -> None:
-        """Stop the mixer and close the lanes."""
-        self._closing = True
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
-        if self._mixer is not None:
-            await self._mixer.stop()
+        """Stop the mixers and close the lanes."""
+        tasks = [task for task in (self._standby, *(m.supervisor for m in self._mixers)) if task is not None]
+        for mixer in self._mixers:
+            if mixer.supervisor is not None:
+                mixer.supervisor.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        spare = [result for result in results if isinstance(result, MixerProcess)]
+        running = [mixer.process for mixer in self._mixers if mixer.process is not None]
+        await asyncio.gather(*(process.stop() for process in (*spare, *running)))
         for lane in self._lanes:
             lane.close()
 
     @property
     def healthy(self) -> bool:
-        """The mixer runs and answers."""
-        return self._mixer is not None and self._mixer.alive
+        """Every mixer runs and answers."""
+        return all(mixer.process is not None and mixer.process.alive for mixer in self._mixers)
 
     @property
-    def pid(self) -> int | None:
-        return self._mixer.pid if self._mixer else None
+    def pids(self) -> list[int]:
+        """Processes that mix (those standing by not among them)."""
+        return [mixer.process.pid for mixer in self._mixers if mixer.process is not None]
 
     def _open_lanes(self) -> None:
-        config = self._config
-        hosts = [config.host] + ([config.host6] if config.host6 else [])
-        for host in hosts:
-            first = len(self._lanes)
-            for port in config.ports.numbers:
-                try:
-                    self._lanes.append(open_lane(host, port))
-                except OSError as error:
-                    for lane in self._lanes:
-                        lane.close()
-                    raise MediaError(
-                        f"media.ports: cannot open UDP port {port} on {host}: {error.strerror}"
-                        " (is another Veche running? choose others with VECHE_MEDIA__PORTS)"
-                    ) from error
-            self._by_family[6 if ":" in host else 4] = itertools.cycle(range(first, len(self._lanes)))
+        config, count = self._config, len(self._mixers)
+        places: dict[tuple[int, int], list[int]] = {}
+        for host in filter(None, (config.host, config.host6)):
+            family = 6 if ":" in host else 4
+            for i, port in enumerate(config.ports.numbers):
+                places.setdefault((i % count, family), []).append(self._open_lane(host, port))
+        self._turn = {key: itertools.cycle(lanes) for key, lanes in places.items()}
+        for (mixer, _), lanes in places.items():
+            self._mixers[mixer].lanes += lanes
+        if count > 1:
+            for mixer_ in self._mixers:
+                lane = self._link_lane[mixer_.number] = self._open_lane("127.0.0.1", 0)
+                mixer_.lanes.append(lane)
 
-    async def _launch(self) -> _Mixer:
-        mixer = await _Mixer.launch(self._lanes, self._config, self._receive)
+    def _open_lane(self, host: str, port: int) -> int:
+        try:
+            self._lanes.append(open_lane(host, port))
+        except OSError as error:
+            for lane in self._lanes:
+                lane.close()
+            raise MediaError(
+                f"media.ports: cannot open UDP port {port} on {host}: {error.strerror}"
+                " (is another Veche running? choose others with VECHE_MEDIA__PORTS)"
+            ) from error
+        return len(self._lanes) - 1
+
+    async def _launch(self) -> MixerProcess:
+        low, high = str(self._config.jitter_min_ms), str(self._config.jitter_max_ms)
+        options = ["--capacity", str(CAPACITY), "--min-delay-ms", low, "--max-delay-ms", high]
+        if self._link_lane:
+            options.append("--linked")
+        return await MixerProcess.launch(self._lanes, options)
+
+    def _stand_by(self) -> None:
+        """Start the process that takes over from the next mixer lost."""
+        self._standby = asyncio.create_task(self._launch(), name="mixer standing by")
+
+    def _install(self, mixer: _Mixer, process: MixerProcess) -> None:
+        """``process`` is the mixer from now on, and is told all there is to know."""
+        mixer.process = process
+        process.handler = lambda message: self._receive(mixer, message)
+        process.assume(mixer.lanes)
         for seat in self._seats.values():
-            if seat.connected:
-                mixer.tell(seat.command)
-        return mixer
+            if seat.connected and seat.mixer == mixer.number:
+                process.tell(seat.command)
 
-    async def _supervise(self) -> None:
-        """Keep a mixer running: replace one that is dead or silent."""
-        while True:
-            mixer = self._mixer
-            if mixer is not None:
-                await mixer.fail()
-                log.error("mixer lost", pid=mixer.pid, reason=mixer.failure, legs=len(self._seats))
-                self._mixer = None
-                self._drop_queries()
+    async def _supervise(self, mixer: _Mixer) -> None:
+        """Replace the mixer's process whenever it is lost."""
+        while mixer.process is not None:
+            process = mixer.process
+            await process.lost()
+            began = time.monotonic()
+            mixer.process = None
+            legs = tuple(name for name, seat in self._seats.items() if seat.mixer == mixer.number)
+            log.error("mixer lost", mixer=mixer.number, pid=process.pid, reason=process.failure, legs=len(legs))
+            self._publish(MediaLost(mixer.number, process.failure, legs))
+            self._drop_queries()
             self.restarts += 1
+            process = await self._replacement()
+            self._install(mixer, process)
+            seconds = round(time.monotonic() - began, 3)
+            log.warning("mixer replaced", mixer=mixer.number, pid=process.pid, legs=len(legs), seconds=seconds)
+            self._publish(MediaRestored(mixer.number, seconds, legs))
+
+    async def _replacement(self) -> MixerProcess:
+        """The process standing by, or, when it did not come up, a new one as soon as there is one."""
+        while True:
+            assert self._standby is not None
+            standby = self._standby
             try:
-                self._mixer = await self._launch()
-                log.warning("mixer replaced", pid=self._mixer.pid, legs=len(self._seats))
-            except MediaError as error:
+                process = await standby
+            except MixerStartError as error:
                 log.error("mixer does not start", reason=str(error))
                 await asyncio.sleep(RESTART_PAUSE)
+                process = None
+            if self._standby is standby:
+                self._stand_by()
+                if process is not None and process.alive:
+                    return process
 
     # --- control.ports.Media -----------------------------------------------------------------------------------------
 
@@ -158,25 +212,25 @@ class MixerPool:
         self._handlers.append(handler)
 
     def reserve(self, leg: str, conference: str, *, family: int = 4) -> MediaAddress:
-        lanes = self._by_family.get(family)
-        if lanes is None:
+        if (0, family) not in self._turn:
             raise MediaFullError(f"no media address for IPv{family}", retry_after=3600)
-        if len(self._seats) >= CAPACITY:
-            raise MediaFullError(f"all {CAPACITY} media places are taken")
-        lane = next(lanes)
-        host, port = self._lanes[lane].getsockname()[:2]
-        ssrc = secrets.randbits(32) or 1
-        nothing = LegMedia("PCMU", 0, (), None, None, None)
-        self._seats[leg] = _Seat(AddLeg(leg, conference, lane, ssrc, nothing))
+        place = self._placement.take(conference)
+        if place.link_to is not None:
+            self._link(conference, place.link_to, place.mixer)
+        place_of_lane = next(self._turn[place.mixer, family])
+        mixer = self._mixers[place.mixer]
+        host, port = self._lanes[place_of_lane].getsockname()[:2]
+        command = AddLeg(leg, conference, mixer.lanes.index(place_of_lane), _new_ssrc(), _NOTHING)
+        self._seats[leg] = _Seat(place.mixer, command)
         announced = self._config.announce if family == 4 and self._config.announce else host
-        return MediaAddress(announced, port, lane, ssrc)
+        return MediaAddress(announced, port, place_of_lane, command.ssrc)
 
     def connect(self, leg: str, media: LegMedia) -> None:
         seat = self._seats.get(leg)
         if seat is None:
             return
         seat.command = replace(seat.command, media=media)
-        self._tell(UpdateLeg(leg, media) if seat.connected else seat.command)
+        self._mixers[seat.mixer].tell(UpdateLeg(leg, media) if seat.connected else seat.command)
         seat.connected = True
 
     def adjust(
@@ -191,29 +245,32 @@ class MixerPool:
         seat = self._seats.get(leg)
         if seat is None:
             return
-        command = seat.command
-        seat.command = replace(
-            command,
-            mute=command.mute if mute is None else mute,
-            deaf=command.deaf if deaf is None else deaf,
-            talk_gain_db=command.talk_gain_db if talk_gain_db is None else talk_gain_db,
-            listen_gain_db=command.listen_gain_db if listen_gain_db is None else listen_gain_db,
-        )
+        change = SetLeg(leg, mute, deaf, talk_gain_db, listen_gain_db)
+        given = {name: value for name in SetLeg.__slots__ if (value := getattr(change, name)) is not None}
+        seat.command = replace(seat.command, **given)
         if seat.connected:
-            self._tell(SetLeg(leg, mute, deaf, talk_gain_db, listen_gain_db))
+            self._mixers[seat.mixer].tell(change)
 
     def release(self, leg: str) -> None:
         seat = self._seats.pop(leg, None)
-        if seat is not None and seat.connected:
-            self._tell(RemoveLeg(leg))
+        if seat is None:
+            return
+        if seat.connected:
+            self._mixers[seat.mixer].tell(RemoveLeg(leg))
+        conference = seat.command.conference
+        home = self._placement.home(conference)
+        for part in self._placement.give_back(conference, seat.mixer):
+            for name in _link_names(conference, home, part):
+                link = self._seats.pop(name)
+                self._mixers[link.mixer].tell(RemoveLeg(name))
 
     async def stats(self, leg: str) -> LegStats | None:
         seat = self._seats.get(leg)
-        if seat is None or not seat.connected or self._mixer is None:
+        if seat is None or not seat.connected or self._mixers[seat.mixer].process is None:
             return None
         token = next(self._token)
         done = self._queries[token] = asyncio.get_running_loop().create_future()
-        self._tell(QueryLegs(token, (leg,)))
+        self._mixers[seat.mixer].tell(QueryLegs(token, (leg,)))
         try:
             await asyncio.wait_for(done, STATS_SECONDS)
         except TimeoutError:
@@ -223,16 +280,25 @@ class MixerPool:
         return self._answers.pop(leg, None)
 
     def load(self) -> list[Load]:
-        return [self._load] if self._load else []
+        return [mixer.load for mixer in self._mixers if mixer.load is not None]
 
-    # --- the mixer's side --------------------------------------------------------------------------------------------
+    # --- the mixers' side --------------------------------------------------------------------------------------------
 
-    def _tell(self, message: Message) -> None:
-        """To the mixer; while there is none, the seats are what the next one is told."""
-        if self._mixer is not None:
-            self._mixer.tell(message)
+    def _link(self, conference: str, home: int, part: int) -> None:
+        """A leg between two mixers: each hears of the other all but what it said itself."""
+        ssrcs = _new_ssrc(), _new_ssrc()
+        names = _link_names(conference, home, part)
+        for name, mixer, other, ours, theirs in zip(
+            names, (home, part), (part, home), ssrcs, reversed(ssrcs), strict=True
+        ):
+            remote = self._lanes[self._link_lane[other]].getsockname()[:2]
+            media = LegMedia("PCMA", 8, (8,), None, remote, None, rtcp_mux=True, remote_ssrc=theirs)
+            lane = self._mixers[mixer].lanes.index(self._link_lane[mixer])
+            command = AddLeg(name, conference, lane, ours, media)
+            self._seats[name] = _Seat(mixer, command, connected=True)
+            self._mixers[mixer].tell(command)
 
-    def _receive(self, message: Message) -> None:
+    def _receive(self, mixer: _Mixer, message: Message) -> None:
         match message:
             case LegStats(leg):
                 self._answers[leg] = message
@@ -243,7 +309,12 @@ class MixerPool:
                     done.set_result(None)
                 return
             case Load():
-                self._load = message
+                mixer.load = message
+                self._placement.rooms[mixer.number].note(message)
+        if not getattr(message, "leg", "").startswith(LINK):
+            self._publish(message)
+
+    def _publish(self, message: Message) -> None:
         for handler in self._handlers:
             handler(message)
 
@@ -253,113 +324,10 @@ class MixerPool:
                 done.set_result(None)
 
 
-class _Mixer:
-    """One mixer process and the socket to it."""
+def _new_ssrc() -> int:
+    return secrets.randbits(32) or 1
 
-    def __init__(self, process: asyncio.subprocess.Process, writer: asyncio.StreamWriter) -> None:
-        self.failure = ""
-        self._process = process
-        self._writer = writer
-        self._ready = asyncio.get_running_loop().create_future()
-        self._heard = asyncio.get_running_loop().time()
-        self._tasks: list[asyncio.Task[None]] = []
 
-    @classmethod
-    async def launch(
-        cls, lanes: list[socket.socket], config: MediaConfig, receive: Callable[[Message], None]
-    ) -> _Mixer:
-        """Start a process on ``lanes`` and wait until it ticks. Raises MediaError."""
-        ours, theirs = socket.socketpair()
-        fds = [theirs.fileno(), *(lane.fileno() for lane in lanes)]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "mixer.process", *map(str, fds),
-            "--capacity", str(CAPACITY),
-            "--min-delay-ms", str(config.jitter_min_ms), "--max-delay-ms", str(config.jitter_max_ms),
-            pass_fds=fds, stdin=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        mixer = cls(process, writer)
-        mixer._tasks = [
-            asyncio.create_task(mixer._read(reader, receive), name="mixer reader"),
-            asyncio.create_task(mixer._ping(), name="mixer ping"),
-        ]
-        try:
-            await asyncio.wait_for(asyncio.shield(mixer._ready), START_SECONDS)
-        except (TimeoutError, ConnectionError) as error:
-            await mixer.stop()
-            raise MediaError("the mixer process does not start") from error
-        return mixer
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None and not self.failure
-
-    def tell(self, message: Message) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(encode(message))
-
-    async def fail(self) -> None:
-        """Returns when the mixer is lost; it is then certainly dead."""
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        await self._end()
-
-    async def stop(self) -> None:
-        """Ask it to end; kill it if it does not."""
-        self.tell(Shutdown())
-        try:
-            await asyncio.wait_for(self._process.wait(), HANG_SECONDS)
-        except TimeoutError:
-            self.failure = "did not stop"
-        await self._end()
-
-    async def _end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
-        self._writer.close()
-        if self._ready.done():
-            self._ready.exception()
-
-    async def _read(self, reader: asyncio.StreamReader, receive: Callable[[Message], None]) -> None:
-        loop = asyncio.get_running_loop()
-        decoder = Decoder()
-        try:
-            while data := await reader.read(1 << 18):
-                self._heard = loop.time()
-                for message in decoder.feed(data):
-                    match message:
-                        case Ready():
-                            if not self._ready.done():
-                                self._ready.set_result(None)
-                        case Pong():
-                            continue
-                        case _:
-                            receive(message)
-            self.failure = self.failure or "its socket closed"
-        except (ConnectionError, ProtocolError) as error:
-            self.failure = str(error)
-        if not self._ready.done():
-            self._ready.set_exception(ConnectionError(self.failure))
-
-    async def _ping(self) -> None:
-        """Ends when the mixer has given no sign of life for HANG_SECONDS."""
-        loop = asyncio.get_running_loop()
-        await self._ready
-        self._heard = loop.time()
-        for token in itertools.count():
-            before = loop.time()
-            self.tell(Ping(token))
-            await asyncio.sleep(PING_SECONDS)
-            overslept = loop.time() - before - PING_SECONDS
-            self._heard += max(overslept, 0)  # when this process was held up, that is not the mixer's silence
-            if loop.time() - self._heard > HANG_SECONDS:
-                self.failure = f"no sign of life for {HANG_SECONDS:.0f} s"
-                return
+def _link_names(conference: str, home: int | None, part: int) -> tuple[str, str]:
+    """Names of a link's two legs, the home's first."""
+    return f"{LINK}{conference}:{home}-{part}", f"{LINK}{conference}:{part}-{home}"

@@ -48,6 +48,24 @@ class Phones(Protocol):
         """Propose a new session (re-INVITE); glare is retried by the agent (RFC 3261 section 14.1)."""
 
 
+@dataclass(frozen=True, slots=True)
+class MediaLost(Message):
+    """A mixer process died or hung; its legs have no sound until MediaRestored. No call is hung up."""
+
+    mixer: int
+    reason: str
+    legs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRestored(Message):
+    """Another process took over the mixer's lanes and legs, so many seconds after the loss was noticed."""
+
+    mixer: int
+    seconds: float
+    legs: tuple[str, ...]
+
+
 class MediaFullError(Exception):
     """No mixer can take another leg now."""
 

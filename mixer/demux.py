@@ -9,6 +9,8 @@ A.1).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,10 +22,15 @@ NO_SSRC = -1
 
 
 class Demux(Columns):
-    """Source addresses of all rows."""
+    """Source addresses of all rows.
 
-    def __init__(self, capacity: int) -> None:
+    On ``link_lane`` (bound to loopback) other mixers send, each for many conferences from one address: there a row is
+    known by its SSRC instead.
+    """
+
+    def __init__(self, capacity: int, link_lane: int | None = None) -> None:
         super().__init__(capacity)
+        self._link_lane = link_lane
         self.key: NDArray[np.uint64] = self.column(np.uint64)
         """0 while no source is known."""
         self.source: NDArray[np.uint8] = self.column(np.uint8, ADDRESS)
@@ -36,7 +43,14 @@ class Demux(Columns):
         self._sorted: NDArray[np.uint64] = np.zeros(0, np.uint64)
         self._order: NDArray[np.int64] = np.zeros(0, np.int64)
 
-    def expect(self, row: int, lane: int, remote: tuple[str, int] | None, hosts: tuple[str, ...]) -> None:
+    def expect(
+        self,
+        row: int,
+        lane: int,
+        remote: tuple[str, int] | None,
+        hosts: tuple[str, ...],
+        ssrc: int | None = None,
+    ) -> None:
         """Recognise ``row`` by ``remote``, else once by a source at one of ``hosts``. Raises ValueError."""
         self.forget(row)
         self.latched[row] = False
@@ -45,6 +59,8 @@ class Demux(Columns):
         self.key[row] = 0
         if remote is not None:
             self._set_source(row, lane, np.frombuffer(address.to_sockaddr(remote).ljust(ADDRESS, b"\0"), np.uint8))
+        if ssrc is not None:
+            self.key[row] = _link_key(np.array([ssrc]), lane)[0]
         known = tuple(address.canonical_host(host) for host in hosts)
         if known:
             self._hosts[row] = known
@@ -84,6 +100,10 @@ class Demux(Columns):
         if not len(self._sorted):
             return np.zeros(count, np.int64), np.zeros(count, np.bool_)
         key = address.keys(inbox.address[:count], inbox.lane[:count])
+        if self._link_lane is not None:
+            linked = np.flatnonzero(inbox.lane[:count] == self._link_lane)
+            if len(linked):
+                key[linked] = _link_key(inbox.rtp["ssrc"][linked], self._link_lane)
         at = self._sorted.searchsorted(key)
         at[at == len(self._sorted)] = 0
         return self._order[at], self._sorted[at] == key
@@ -131,3 +151,8 @@ class Demux(Columns):
     def _set_source(self, row: int, lane: int, raw: NDArray[np.uint8]) -> None:
         self.source[row] = raw
         self.key[row] = address.keys(self.source[row : row + 1], np.array([lane]))[0]
+
+
+def _link_key(ssrc: NDArray[Any], lane: int) -> NDArray[np.uint64]:
+    """Key of a link's packets; no address has port 65535 and yet this lane."""
+    return (ssrc.astype(np.uint64) << np.uint64(32)) | np.uint64(0xFFFF << 16 | lane)

@@ -59,7 +59,8 @@ class Engine(Columns):
     """All legs of one mixer process.
 
     ``fds``: file descriptors of the lanes, a lane's number is its place; ``capacity``: most legs; ``cname``: RTCP name;
-    ``inbox`` and ``outbox``: where packets come from and go to, by default the lanes.
+    ``link_lane``: the lane that only other mixers send to; ``inbox`` and ``outbox``: where packets come from and go to,
+    by default the lanes.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Engine(Columns):
         min_delay_ms: int = 0,
         max_delay_ms: int = 400,
         cname: bytes = b"veche",
+        link_lane: int | None = None,
         inbox: Inbox | None = None,
         outbox: Outbox | None = None,
     ) -> None:
@@ -81,7 +83,7 @@ class Engine(Columns):
         self.stages = Stages()
         self.legs = Legs(capacity)
         self.rooms = Rooms(capacity)
-        self.demux = Demux(capacity)
+        self.demux = Demux(capacity, link_lane)
         self.playout = Playout(capacity, min_delay_ms, max_delay_ms)
         self.voices = Voices(capacity)
         self.talk = TalkDetector(capacity)
@@ -147,7 +149,7 @@ class Engine(Columns):
         lane = int(legs.lane[row])
         moved = media.remote != before.remote or not self.demux.key[row]
         if moved:
-            self.demux.expect(row, lane, media.remote, media.latch_hosts)
+            self.demux.expect(row, lane, media.remote, media.latch_hosts, media.remote_ssrc)
             self._send_to(row, media.remote)
         if moved or media.codec != before.codec:
             self.playout.restart(row)

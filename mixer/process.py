@@ -1,7 +1,8 @@
 """A mixer process: the clock around the engine, and the socket to control.
 
-``python -m mixer.process CONTROL_FD LANE_FD...`` ticks every 20 ms on a deadline, takes commands and gives events once
-a tick, reports its load once a second, and ends with Shutdown or when control is gone.
+``python -m mixer.process CONTROL_FD LANE_FD...`` waits until Assume names the lanes it is to serve, then ticks every 20
+ms on a deadline, takes commands and gives events once a tick, reports its load once a second, and ends with Shutdown or
+when control is gone.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import select
 import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 from .datagrams import boost_priority
 from .engine import TICKS_PER_SECOND, Engine
-from .protocol import Decoder, Message, ProtocolError, Ready, Shutdown, encode
+from .protocol import Assume, Decoder, Message, Ping, Pong, ProtocolError, Ready, Shutdown, encode
 
 TICK = 1 / TICKS_PER_SECOND
 MAX_CATCH_UP = 3
@@ -25,6 +28,10 @@ MAX_CATCH_UP = 3
 LATE = TICK / 2
 _MAX_PENDING = 16 << 20
 """Bytes of events that may wait for control; then no more are taken from the engine, whose own queue is bounded."""
+
+
+class Stop(Exception):  # noqa: N818 not an error
+    """It is time to end."""
 
 
 class Link:
@@ -40,8 +47,12 @@ class Link:
     def full(self) -> bool:
         return len(self._pending) > _MAX_PENDING
 
-    def receive(self) -> list[Message] | None:
-        """Commands that have come; None when control is gone."""
+    def wait(self) -> None:
+        """Until there is something to receive."""
+        select.select([self._socket], [], [])
+
+    def receive(self) -> list[Message]:
+        """Commands that have come. Raises Stop when control says so or is gone."""
         messages: list[Message] = []
         while True:
             try:
@@ -49,10 +60,12 @@ class Link:
             except BlockingIOError:
                 return messages
             except OSError:
-                return None
+                raise Stop from None
             if not data:
-                return None
+                raise Stop
             messages += self._decoder.feed(data)
+            if any(isinstance(message, Shutdown) for message in messages):
+                raise Stop
 
     def send(self, messages: Sequence[Message]) -> None:
         """Queue messages and write what the socket takes."""
@@ -101,18 +114,28 @@ class Clock:
         return result
 
 
-def serve(link: Link, engine: Engine) -> int:
-    """Tick until told to stop. Returns the exit code."""
+def stand_by(link: Link) -> tuple[tuple[int, ...], list[Message]]:
+    """Wait, without ticking, until told what lanes to serve. Returns them and the commands that came with it.
+
+    Raises Stop.
+    """
+    while True:
+        link.wait()
+        commands = link.receive()
+        for at, command in enumerate(commands):
+            if isinstance(command, Assume):
+                return command.lanes, commands[at + 1 :]
+            if isinstance(command, Ping):
+                link.send([Pong(command.token)])
+
+
+def serve(link: Link, engine: Engine) -> NoReturn:
+    """Tick until told to stop, which raises Stop."""
     clock = Clock()
     while True:
         clock.wait()
         begin = time.perf_counter()
-        commands = link.receive()
-        if commands is None:
-            return 0
-        for command in commands:
-            if isinstance(command, Shutdown):
-                return 0
+        for command in link.receive():
             engine.apply(command)
         engine.tick(time.time_ns())
         clock.count(time.perf_counter() - begin)
@@ -130,20 +153,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--capacity", type=int, default=4096, help="most legs at once")
     parser.add_argument("--min-delay-ms", type=int, default=0, help="shortest playout delay")
     parser.add_argument("--max-delay-ms", type=int, default=400, help="longest playout delay")
+    parser.add_argument("--linked", action="store_true", help="the last lane assumed is for links from other mixers")
     options = parser.parse_args(arguments)
     for ignored in (signal.SIGINT, signal.SIGTERM):  # control says when to stop; a terminal's ^C reaches both of us
         signal.signal(ignored, signal.SIG_IGN)
     boost_priority()
     link = Link(socket.socket(fileno=options.control))
-    engine = Engine(
-        options.lanes, options.capacity, min_delay_ms=options.min_delay_ms, max_delay_ms=options.max_delay_ms
-    )
-    gc.collect()
-    gc.freeze()
-    gc.disable()
     link.send([Ready(os.getpid())])
     try:
-        return serve(link, engine)
+        lanes, commands = stand_by(link)
+        engine = Engine(
+            [options.lanes[lane] for lane in lanes],
+            options.capacity,
+            min_delay_ms=options.min_delay_ms,
+            max_delay_ms=options.max_delay_ms,
+            link_lane=len(lanes) - 1 if options.linked else None,
+        )
+        for command in commands:
+            engine.apply(command)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        serve(link, engine)
+    except Stop:
+        return 0
     except ProtocolError as error:
         sys.stderr.write(f"mixer: control sent something unintelligible: {error}\n")
         return 1

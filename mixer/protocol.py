@@ -52,9 +52,18 @@ class LegMedia:
     latch_hosts: tuple[str, ...] = ()
     send: bool = True
     receive: bool = True
+    remote_ssrc: int | None = None
+    """The leg is a link from another mixer, recognised by its SSRC on a lane of its own."""
 
 
 # --- commands: control to mixer --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Assume(Message):
+    """Take over these lanes (places among the descriptors the process was started with) and tick."""
+
+    lanes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ class Shutdown(Message):
 
 @dataclass(frozen=True, slots=True)
 class Ready(Message):
-    """The mixer has taken its lanes over and ticks."""
+    """The process is up and waits for Assume."""
 
     pid: int
 
@@ -234,7 +243,7 @@ class Load(Message):
 MESSAGES: dict[str, type[Message]] = {
     c.__name__: c
     for c in (
-        AddLeg, UpdateLeg, SetLeg, RemoveLeg, Ping, QueryLegs, Profile, Shutdown,
+        Assume, AddLeg, UpdateLeg, SetLeg, RemoveLeg, Ping, QueryLegs, Profile, Shutdown,
         Ready, Pong, Digit, Talking, Latched, Inactive, RtcpBye, LegStats, QueryDone, Load,
     )
 }  # fmt: skip

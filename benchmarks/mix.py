@@ -8,7 +8,6 @@ packets with a process that only receives and sends them: that is the kernel's f
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from benchmarks import usage
 from benchmarks.called import CalledServer
 from benchmarks.engine import Engine, Floor
 from benchmarks.phones import Heard, PhoneBank
+from benchmarks.results import save
 from benchmarks.server import ServerError
 from benchmarks.tones import Seating, Verdict, judge
 from mixer.protocol import Load
@@ -191,7 +191,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warm", type=float, default=3, help="seconds before measuring (%(default)s)")
     parser.add_argument("--lanes", type=int, default=8, help="shared media sockets (%(default)s)")
     parser.add_argument("--stages", action="store_true", help="with --engine: the cost of each stage of the tick")
-    parser.add_argument("--json", type=Path, help="write the results there too")
+    parser.add_argument("--json", type=Path, help="where to keep the results (benchmarks/results/)")
     return parser.parse_args(arguments)
 
 
@@ -226,9 +226,8 @@ def run(chosen: argparse.Namespace) -> int:
             finally:
                 target.close()
         show(results[-1])
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps([{**asdict(one), "ratio": one.ratio} for one in results], indent=2) + "\n")
+    name = "mix-engine" if chosen.engine else "mix"
+    print(f"kept in {save(name, [{**asdict(one), 'ratio': round(one.ratio, 2)} for one in results], chosen.json)}")
     return int(any(result.complaints() for result in results))
 
 

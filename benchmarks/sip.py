@@ -7,7 +7,6 @@ server's memory compared after each; then many calls stand at once, without medi
 from __future__ import annotations
 
 import argparse
-import json
 import socket
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from benchmarks import usage
 from benchmarks.phones import open_socket
+from benchmarks.results import save
 from benchmarks.server import Server, ServerError
 from benchmarks.sipp import Caller, Calls, Outcome
 
@@ -156,7 +156,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pause", type=float, default=1.0, help="seconds a call stays up (%(default)s)")
     parser.add_argument("--rooms", type=int, default=20, help="conferences the calls go to (%(default)s)")
     parser.add_argument("--media", action="store_true", help="short calls are sent the conference's voice")
-    parser.add_argument("--json", type=Path, help="write the results there too")
+    parser.add_argument("--json", type=Path, help="where to keep the results (benchmarks/results/)")
     return parser.parse_args(arguments)
 
 
@@ -180,9 +180,7 @@ def main() -> int:
         sink.close()
     for complaint in report.complaints:
         print(f"NOT MET: {complaint}")
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps(asdict(report), indent=2) + "\n")
+    print(f"kept in {save('sip', asdict(report), chosen.json)}")
     return int(bool(report.complaints))
 
 

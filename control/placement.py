@@ -31,6 +31,8 @@ class MixerRoom:
     """One mixer: the legs that are or will be there, and what a leg costs."""
 
     capacity: int
+    reserve: int = 0
+    """Rows kept for links."""
     legs: int = 0
     leg_us: float = FIRST_GUESS_US
     late: bool = False
@@ -48,7 +50,8 @@ class MixerRoom:
         return (BASE_US + (self.legs + more) * self.leg_us) / TICK_US
 
     def takes(self, more: int = 1) -> bool:
-        return self.up and not self.late and self.legs + more <= self.capacity and self.used(more) <= BUDGET
+        rows = self.capacity - self.reserve
+        return self.up and not self.late and self.legs + more <= rows and self.used(more) <= BUDGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Placement:
     """Keeps count of all legs of all mixers."""
 
     def __init__(self, mixers: int, capacity: int) -> None:
-        self.rooms = [MixerRoom(capacity) for _ in range(mixers)]
+        reserve = max(mixers - 1, capacity // 64) if mixers > 1 else 0
+        self.rooms = [MixerRoom(capacity, reserve) for _ in range(mixers)]
         self._conferences: dict[str, _Conference] = {}
 
     def take(self, conference: str) -> Place:
@@ -84,6 +88,8 @@ class Placement:
         parts = [known.home, *(m for m in known.legs if m != known.home)]
         mixer = next((m for m in parts if self.rooms[m].takes()), -1)
         if mixer < 0:
+            if self.rooms[known.home].legs >= self.rooms[known.home].capacity:
+                raise MediaFullError("the conference's mixer has no place for another link", retry_after=RETRY_SECONDS)
             mixer = self._roomiest(more=2)
         link = None
         if mixer not in known.legs and mixer != known.home:

@@ -65,11 +65,6 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def same(given: str, expected: str) -> bool:
-    """Equality in a time that does not tell how much was right."""
-    return hmac.compare_digest(given.encode(), expected.encode())
-
-
 class Sealer:
     """Seals and opens short texts with one 32-byte key."""
 

@@ -151,25 +151,19 @@ async def _edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """For every request: an id, a time limit, errors as problems, security headers, one line in the log."""
     given = request.headers.get("X-Request-Id", "")
     name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-    structlog.contextvars.bind_contextvars(request=name)
     started = time.perf_counter()
-    try:
-        response = await _guarded(request, handler)
-    except Exception as error:
-        response = problem_of(error).response(name)
-    if not response.prepared:
-        response.headers["X-Request-Id"] = name
-        for field, value in _HEADERS.items():
-            response.headers[field] = value
-        if request.path.startswith(API + "/"):
-            response.headers.setdefault("Cache-Control", "no-store")
-    log.info(
-        "http",
-        method=request.method,
-        path=request.path,
-        status=response.status,
-        ms=round((time.perf_counter() - started) * 1000, 1),
-    )
+    with structlog.contextvars.bound_contextvars(request=name):
+        try:
+            response = await _guarded(request, handler)
+        except Exception as error:
+            response = problem_of(error).response(name)
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+            response.headers["X-Request-Id"] = name
+            if request.path.startswith(API + "/"):
+                response.headers.setdefault("Cache-Control", "no-store")
+        took = round((time.perf_counter() - started) * 1000, 1)
+        log.info("http", method=request.method, path=request.path, status=response.status, ms=took)
     return response
 
 

@@ -104,7 +104,8 @@ class Subscriber:
     def put(self, event: Shared) -> None:
         if self.conference is not None and event.record.conference != self.conference:
             return
-        if len(self.queue) >= QUEUE:
+        if self.overrun or len(self.queue) >= QUEUE:
+            # from the first one left out on nothing more, else the client would resume after a gap
             self.overrun = True
         else:
             self.queue.append(event)

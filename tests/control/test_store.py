@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -214,7 +215,10 @@ async def test_only_one_server_runs_on_a_data_folder(store: Store, tmp_path: Pat
 
 
 @pytest.mark.parametrize("url", ["postgresql://veche@db/veche", "mysql://db/veche"])
-async def test_a_database_without_its_driver_is_named(tmp_path: Path, url: str) -> None:
+async def test_a_database_without_its_driver_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StoreError, match=r"data\.url"):
         await Store.open(DataConfig.model_construct(dir=tmp_path, url=url, key=SecretStr("")))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from aiohttp import WSMsgType
 from yarl import URL
 
 from control.http import feed
+from control.store.records import EventRecord
 from tests.control.edge import Edge, take
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -199,6 +204,18 @@ async def test_a_slow_client_is_closed_with_1013_and_can_resume(edge: Edge, monk
         assert not other.closed
     async with edge.events(f"?since={got[-1] if got else 0}") as again:
         assert [event["seq"] for event in await take(again, len(sent) - len(got))] == sent[len(got) :]
+
+
+def test_a_client_that_missed_an_event_gets_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "QUEUE", 2)
+    subscriber = feed.Subscriber(None, deque(), asyncio.Event())
+    events = [feed.Shared(EventRecord(seq=n, time=NOW, kind="x", conference=None, data={})) for n in range(4)]
+    for event in events[:3]:
+        subscriber.put(event)
+    subscriber.queue.popleft()
+    subscriber.put(events[3])
+    assert [event.record.seq for event in subscriber.queue] == [1]
+    assert subscriber.overrun
 
 
 async def test_too_many_clients_are_asked_to_come_later(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ class Engine(Columns):
         self.reports = Reports(capacity, fds, cname)
         self.keypad = Keypad()
         self.wide = WideMix(capacity)
-        self.receiver = Receiver(self.legs, self.demux, self.playout, self, inbox or Inbox())
+        self.receiver = Receiver(self.legs, self.demux, self.playout, self, inbox or Inbox(), self.stages)
         self.outbox = outbox or Outbox(capacity)
         self._output = G711Output(capacity)
         self._hold: NDArray[np.int64] = self.column(np.int64)
@@ -210,7 +210,7 @@ class Engine(Columns):
             self._drain(now)
             return
         self.receiver.receive(self.fds, self.ticks, now)
-        stages.lap("receive")
+        stages.lap("demux")
         if self._dirty:  # a source was recognised
             self._replan()
         self._mix()

@@ -18,6 +18,7 @@ from .demux import NO_SSRC, Demux
 from .g711 import PCMA, PCMU, TRANSCODE
 from .legs import OPUS, PT_AUDIO, PT_EVENT, PT_NOISE, PT_OTHER_LAW, PT_REJECT, Legs
 from .playout import UNIT, Playout
+from .stages import Stages
 
 MAX_RARE = 128
 """Packets a tick that may be looked at one by one, of each kind."""
@@ -52,8 +53,11 @@ class RareHandler(Protocol):
 class Receiver:
     """One mixer's receiving side. ``handler`` hears of the rare packets."""
 
-    def __init__(self, legs: Legs, demux: Demux, playout: Playout, handler: RareHandler, inbox: Inbox) -> None:
+    def __init__(
+        self, legs: Legs, demux: Demux, playout: Playout, handler: RareHandler, inbox: Inbox, stages: Stages
+    ) -> None:
         self.inbox = inbox
+        self._stages = stages
         self.received = 0
         self.unmatched = 0
         self._legs = legs
@@ -66,6 +70,7 @@ class Receiver:
         """Take in all that waits on the lanes. ``now``: ns of CLOCK_REALTIME."""
         for _ in range(MAX_BATCHES):
             emptied = self.inbox.fill(fds)
+            self._stages.lap("recv")
             if self.inbox.count:
                 self._sort(tick, now)
             if emptied:
@@ -134,8 +139,10 @@ class Receiver:
             self._other_kinds(at, rows, kind, size)
             audio |= kind == PT_OTHER_LAW
             at, rows, size, stamps = at[audio], rows[audio], size[audio], stamps[audio]
+        self._stages.lap("demux")
         for batch in self._rounds(rows):
             self._place(at[batch], rows[batch], size[batch], stamps[batch], now)
+        self._stages.lap("playout")
 
     def _place(self, at: Int, rows: Int, size: Int, stamps: Int, now: int) -> None:
         """One audio packet for each of distinct rows."""

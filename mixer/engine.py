@@ -226,10 +226,11 @@ class Engine(Columns):
     def _mix(self) -> None:
         legs, stages = self.legs, self.stages
         count = legs.count
-        payload, there = self.voices.decode(self._voice_plan, legs, self.playout, self._hold[:count] > 0)
+        audible = self._hold[:count] > 0
+        payload, there = self.voices.decode(self._voice_plan, legs, self.playout, audible)
         wide = self.wide.active
         if wide:
-            self.wide.decode(legs, self.playout, payload, there, self.voices.energy)
+            self.wide.decode(self.playout, payload, there, audible, self.voices.energy)
         stages.lap("decode")
         energy = self.voices.energy[:count]
         started, stopped = self.talk.update(count, energy, there)

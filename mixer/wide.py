@@ -26,6 +26,10 @@ MAX_PACKETS = 128
 """Opus packets kept for one leg before the stale ones are thrown away."""
 FLUSH_TICKS = 10
 """Ticks a shared encoder goes on after the last talker, before a constant silent payload stands in for it."""
+PEEK_TICKS = 10
+"""A silent Opus leg is decoded so often all the same (200 ms): its packets' word for silence is not all there is."""
+_CELT_ONLY = 16
+_20_MS = frozenset((1, 5, 9, 13, 15, 19, 23, 27, 31))
 _NAMES = {number: name for name, number in CODECS.items()}
 _WIDE_RATES = (16000, 48000)
 
@@ -35,6 +39,20 @@ Int = NDArray[np.int64]
 
 def samples_per_tick(rate: int) -> int:
     return rate // 50
+
+
+def opus_voice(packet: bytes) -> bool:
+    """Whether an Opus packet says that it holds voice, or does not say.
+
+    The first bit of a SILK or hybrid frame is its voice activity flag, coded as likely as not and so in the clear
+    (RFC 6716 sections 4.1.1 and 4.2.3). CELT has no such flag.
+    """
+    return len(packet) < 2 or packet[0] >> 3 >= _CELT_ONLY or bool(packet[1] & 0x80)
+
+
+def opus_single_20ms(packet: bytes) -> bool:
+    """One frame of 20 ms, mono or stereo (RFC 6716 section 3.1)."""
+    return bool(packet) and packet[0] & 3 == 0 and packet[0] >> 3 in _20_MS
 
 
 class WideLeg:
@@ -50,6 +68,11 @@ class WideLeg:
         self._encoder: Encoder | None = None
         self._packets: dict[int, bytes] = {}
         self._rest: Float = np.zeros(0, np.float32)
+        self._skipped = b""
+        """The newest packet that was not decoded, when the one before the next was not."""
+        self._unheard = 0
+        self._silent_size = 0.0
+        """Bytes of a packet while the leg is silent, as seen of late."""
 
     def keep(self, unit: int, payload: bytes) -> None:
         """An Opus packet that begins at 5 ms unit ``unit`` of the leg's time line."""
@@ -65,18 +88,42 @@ class WideLeg:
         else:
             self._gap(missing)
 
-    def decode_packets(self, frame: int, there: bool, missing: int) -> None:
-        """Opus: whatever packets begin in ``frame``; one packet may last for several."""
+    def decode_packets(self, frame: int, there: bool, missing: int, audible: bool) -> bool:
+        """Opus: whatever packets begin in ``frame``; one packet may last for several.
+
+        False when nothing was decoded because the leg, not ``audible`` before, goes on being silent by its packets.
+        """
         first = frame * UNITS
-        for unit in range(first, first + UNITS):
-            packet = self._packets.pop(unit, None)
-            if packet is not None:
-                self._rest = np.concatenate((self._rest, self._decoder.decode(packet)))
+        packets = [p for unit in range(first, first + UNITS) if (p := self._packets.pop(unit, None)) is not None]
+        if not audible and there and not len(self._rest) and self._stays_silent(packets):
+            return False
+        if self._skipped:  # the decoder has missed the packets before: one of them sets it right again
+            self._decoder.decode(self._skipped)
+            self._skipped = b""
+        for packet in packets:
+            self._rest = np.concatenate((self._rest, self._decoder.decode(packet)))
+        if not audible and packets:
+            self._silent_size += (max(map(len, packets)) - self._silent_size) * 0.3
         if there and len(self._rest) >= self.frame:
             self.pcm, self._rest = self._rest[: self.frame], self._rest[self.frame :][: 6 * self.frame]
         else:
             self._rest = self._rest[:0]
             self._gap(missing)
+        return True
+
+    def _stays_silent(self, packets: list[bytes]) -> bool:
+        """Whether packets need not be decoded: one of 20 ms without voice, no larger than silence has been."""
+        if len(packets) != 1 or self._unheard >= PEEK_TICKS:
+            self._unheard = 0
+            return False
+        packet = packets[0]
+        if not opus_single_20ms(packet) or opus_voice(packet) or len(packet) > self._silent_size * 1.2 + 3:
+            return False
+        self._unheard += 1
+        self._skipped = packet
+        if self._unheard == 1:
+            self.pcm = np.zeros(self.frame, np.float32)
+        return True
 
     def encode(self, pcm: Float) -> bytes:
         if self._encoder is None:
@@ -217,13 +264,21 @@ class WideMix:
             leg.keep(unit, payload)
 
     def decode(
-        self, legs: Legs, playout: Playout, payload: NDArray[np.uint8], there: NDArray[np.bool_], energy: Float
+        self,
+        playout: Playout,
+        payload: NDArray[np.uint8],
+        there: NDArray[np.bool_],
+        audible: NDArray[np.bool_],
+        energy: Float,
     ) -> None:
-        """The current frame of every wideband leg, and its energy."""
+        """The current frame of every wideband leg that is not silent beyond doubt, and its energy."""
         for row, leg in self._legs.items():
             missing = int(playout.missing[row]) if playout.started[row] else CONCEAL_FRAMES + 1
             if leg.codec == OPUS:
-                leg.decode_packets(int(playout.next[row]) - 1, bool(there[row]), missing)
+                frame = int(playout.next[row]) - 1
+                if not leg.decode_packets(frame, bool(there[row]), missing, bool(audible[row])):
+                    energy[row] = 0
+                    continue
             else:
                 leg.decode_frame(payload[row].tobytes() if there[row] else None, missing)
             energy[row] = np.dot(leg.pcm, leg.pcm) / leg.frame

@@ -97,3 +97,24 @@ def test_a_conference_falls_back_to_8_khz_when_its_last_wideband_leg_goes() -> N
     world.run(1)
     assert world.engine.rooms.rate.max() == 8000
     assert level(listener.recording(0.5), TONE) == pytest.approx(6000, rel=0.06)
+
+
+def test_silent_opus_legs_are_mostly_not_decoded_and_the_first_word_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    time = np.arange(3 * RATE) / RATE
+    voice = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 20)) * 3000 * (time > 2)
+    world.call("talker", codec="OPUS", pcm=voice + np.random.default_rng(1).normal(0, 8, len(time)))
+    listener = world.call("listener")
+    leg = world.engine.wide._legs[world.engine.legs.row_of["talker"]]
+    decoded: list[int] = []
+    decode = leg._decoder.decode
+    monkeypatch.setattr(leg._decoder, "decode", lambda packet: decoded.append(1) or decode(packet))  # type: ignore[func-returns-value]
+    world.run(1)
+    decoded.clear()
+    world.run(0.9)
+    assert len(decoded) < 45 / 4
+    world.run(0.6)
+    heard = np.abs(listener.recording().reshape(-1, 160)).max(axis=1)
+    loud = np.flatnonzero(heard > 2000)
+    assert len(loud) >= 0.35 * 50  # the half second of voice, less the way to the listener
+    assert (np.diff(loud) == 1).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable
 
@@ -54,6 +55,10 @@ class DatagramSocket:
         except OSError:
             self._socket.close()
             raise
+        # libuv (uvloop) stops polling a socket that reports POLLERR, as one with IP_RECVERR does for each ICMP error.
+        # An epoll set around it is only ever readable.
+        self._ready = select.epoll()
+        self._ready.register(self._socket, select.EPOLLIN)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
 
@@ -71,12 +76,13 @@ class DatagramSocket:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        loop.add_reader(self._socket, self._on_readable)
+        loop.add_reader(self._ready.fileno(), self._on_readable)
 
     def close(self) -> None:
         if self._loop is not None:
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._ready.fileno())
             self._loop = None
+        self._ready.close()
         self._socket.close()
 
     def send(self, data: bytes, address: Address) -> bool:

@@ -210,9 +210,9 @@ class Call:
             self.core.emit(SessionOffered(self.name, session_of(request), "UPDATE"))
 
     def _refresh(self, request: Request, transaction: ServerTransaction) -> None:
-        """Take a new remote target; one that cannot be reached leaves the way as it was."""
-        if not self.dialog.refresh(request):
-            return
+        """Take a new remote target, or the old one behind a NAT or connection that changed; one that cannot be reached
+        leaves the way as it was."""
+        self.dialog.refresh(request)
         try:
             self.path.learn_from(request, transaction.peer)
         except RoutingError:

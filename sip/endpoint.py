@@ -58,6 +58,7 @@ class Endpoint:
         self._pumping = False
         self._pump_due = False
         self._settled: asyncio.Event | None = None
+        self._closed = False
 
     async def start(self) -> None:
         """Listen. Raises OSError when an address or port is not to be had."""
@@ -87,6 +88,7 @@ class Endpoint:
                 await self._settled.wait()
         except TimeoutError:
             log.warning("sip.close_unanswered", calls=len(self.agent.calls))
+        self._closed = True
         for handle in (self._timer, self._sweeper):
             if handle is not None:
                 handle.cancel()
@@ -220,7 +222,7 @@ class Endpoint:
     def _pump(self) -> None:
         """Report and send everything the agent has, then set the timer."""
         self._pump_due = False
-        if self._pumping:
+        if self._pumping or self._closed:
             return
         self._pumping = True
         try:

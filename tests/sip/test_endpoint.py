@@ -423,3 +423,12 @@ async def test_sipps_uas_scenario_is_called_by_us(tmp_path: Path) -> None:
                 answered += 1
                 phone.endpoint.hang_up(call)
         assert await server == 0
+
+
+async def test_after_closing_nothing_more_is_sent_or_reported() -> None:
+    phone = Phone()
+    async with running(phone):
+        pass
+    phone.endpoint.invite("sip:x@127.0.0.1", OFFER, from_user="300")
+    await asyncio.sleep(0)
+    assert phone.events == []

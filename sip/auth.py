@@ -105,13 +105,13 @@ class DigestServer:
         self._forgotten_until = -1.0
         self._salt = 0
 
-    def challenge(self, now: float, stale: bool = False) -> list[str]:
+    def challenge(self, now: float, stale: bool = False, algorithms: Sequence[str] = ("SHA-256", "MD5")) -> list[str]:
         """Values for WWW-Authenticate or Proxy-Authenticate, a header field each: SHA-256 first (RFC 8760)."""
         nonce = self._nonce(now)
         tail = ", stale=true" if stale else ""
         return [
             f'Digest realm={quote(self.realm)}, nonce="{nonce}", algorithm={name}, qop="auth"{tail}'
-            for name in ("SHA-256", "MD5")
+            for name in algorithms
         ]
 
     def claimed_user(self, authorizations: Sequence[str]) -> str | None:

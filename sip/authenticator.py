@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from sip.auth import DigestServer, Result
@@ -10,6 +11,8 @@ from sip.events import RegistrationFailed
 from sip.message import Request, Response, response_to
 from sip.peer import Peer
 from sip.throttle import Throttle
+
+_MD5_ONLY = re.compile(r"baresip v([0-2]|3\.(\d|1[01]))\.|PJSUA v(1|2\.(\d|10))\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,19 @@ class Authenticator:
 
     def _challenge(self, request: Request, now: float, stale: bool, to_tag: str | None) -> Response:
         response = response_to(request, 401, None, to_tag)
-        for value in self.digest.challenge(now, stale):
+        algorithms = ("MD5",) if _knows_only_md5(request) else ("SHA-256", "MD5")
+        for value in self.digest.challenge(now, stale, algorithms):
             response.headers.add("WWW-Authenticate", value)
         return response
+
+
+def _knows_only_md5(request: Request) -> bool:
+    """Phones that give up when SHA-256 is among the challenges, instead of taking MD5 as RFC 8760 section 2.4 has it.
+
+    baresip before 3.12 (baresip/re#1103), PJSUA before 2.11 (pjsip/pjproject#2408). MD5 is accepted from anybody, so
+    pretending to be one of them wins nothing.
+    """
+    return _MD5_ONLY.match(request.headers.get("user-agent") or "") is not None
 
 
 def _pair(user: str, host: str) -> str:

@@ -251,6 +251,27 @@ def test_first_challenge_is_no_failure_but_wrong_credentials_are() -> None:
     assert (second.failure.account, second.failure.source) == ("1001", ("192.0.2.7", 5060))
 
 
+@pytest.mark.parametrize(
+    ("user_agent", "offered"),
+    [
+        ("baresip v1.0.0 (x86_64/linux)", ["MD5"]),
+        ("baresip v3.11.0 (x86_64/Linux)", ["MD5"]),
+        ("PJSUA v2.10 Linux-5.10", ["MD5"]),
+        ("baresip v3.12.0 (x86_64/Linux)", ["SHA-256", "MD5"]),
+        ("baresip v4.1.0", ["SHA-256", "MD5"]),
+        ("PJSUA v2.15.1 Linux-6.1", ["SHA-256", "MD5"]),
+        ("Linphone/5.2", ["SHA-256", "MD5"]),
+    ],
+)
+def test_b35_phones_that_stumble_over_sha256_are_offered_md5_only(user_agent: str, offered: list[str]) -> None:
+    request = register()
+    request.headers.add("User-Agent", user_agent)
+    response = Authenticator(server()).authenticate(request, PEER, 0.0).response
+    assert response is not None
+    challenges = [parse_digest(value) for value in response.headers.get_all("WWW-Authenticate")]
+    assert [fields and fields["algorithm"] for fields in challenges] == offered
+
+
 def test_guessing_is_slowed_down_even_when_the_guess_is_right_at_last() -> None:
     authenticator = Authenticator(server())
     assert [sign_in(authenticator, "wrong", 0.0) for _ in range(5)] == [401] * 5

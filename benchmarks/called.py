@@ -42,6 +42,10 @@ class CalledServer:
         answers = self._calls.answers()
         return [answers.get(caller.number) for caller in callers]
 
+    def calls(self) -> int:
+        """Phone legs the server has, in any state."""
+        return int(self._server.request("GET", "/api/v1/status")["calls"])
+
     def poll(self) -> None:
         """Nothing to do: the control process looks after its mixers itself."""
 

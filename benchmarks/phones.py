@@ -196,8 +196,8 @@ class PhoneBank:
                     break
                 time.sleep(left)
 
-    def measure(self, seconds: float) -> Heard:
-        """Talk and listen for ``seconds`` and account for every frame."""
+    def measure(self, seconds: float, between: Callable[[], object] | None = None) -> Heard:
+        """Talk and listen for ``seconds`` and account for every frame; ``between`` as in run()."""
         frames = round(seconds * 50)
         self._heard = heard = Heard(
             frames,
@@ -208,7 +208,8 @@ class PhoneBank:
         )
         self._last[:] = 0
         before = self.refused
-        self.run(seconds + 0.2)  # frames are numbered from the first heard; the last ones may still be on their way
+        # frames are numbered from the first heard; the last ones may still be on their way
+        self.run(seconds + 0.2, between)
         self._heard = None
         heard.refused = self.refused - before
         return heard

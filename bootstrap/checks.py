@@ -46,13 +46,15 @@ class Checks:
         begun = time.monotonic()
         colour = ["--color=yes"] if sys.stdout.isatty() else []
         command = [str(PYTHON), "-m", "pytest", *colour, *arguments]
-        last = ""
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as run:  # noqa: S603
+        tail = b""
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as run:  # noqa: S603 - as above
             assert run.stdout is not None
-            for line in run.stdout:
-                sys.stdout.write(line)
+            while part := os.read(run.stdout.fileno(), 1 << 16):  # as it comes: a dot is shown when its test is done
+                sys.stdout.buffer.write(part)
                 sys.stdout.flush()
-                last = line if OUTCOME.search(line) else last
+                tail = (tail + part)[-4096:]
+        lines = tail.decode(errors="replace").splitlines()
+        last = next((line for line in reversed(lines) if OUTCOME.search(line)), "")
         for count, outcome in OUTCOME.findall(last):
             self.outcomes[outcome.rstrip("s") if outcome.startswith(("error", "warning")) else outcome] += int(count)
         self._end(name, run.returncode in (0, NO_TESTS), begun)

@@ -76,7 +76,9 @@ class Router:
             raise RoutingError(f"{number} is neither an account nor a number a trunk takes")
         way = routes[0]
         uri = SipUri.parse(way.uri)
-        caller = SipUri(user=way.from_user, host=way.trunk.host) if way.from_user else None
+        # A provider that wants a sign-in wants its own subscriber in From, unless told otherwise.
+        subscriber = way.from_user or way.trunk.user
+        caller = SipUri(user=subscriber, host=way.trunk.host) if subscriber else None
         return [Destination(uri, way.peer, uri, way.client, caller)]
 
 

@@ -48,6 +48,9 @@ class Input(StrEnum):
     TRYING = "100 due"
 
 
+Key = tuple[object, ...]
+"""What a transaction is found by."""
+
 S, I = State, Input  # noqa: E741 - the tables below read as in the RFC's figures
 
 
@@ -102,7 +105,7 @@ class Transaction:
 
     table: ClassVar[Table]
 
-    def __init__(self, port: Port, key: object, peer: Peer, state: State) -> None:
+    def __init__(self, port: Port, key: Key, peer: Peer, state: State) -> None:
         self._port = port
         self._repeat: Timer | None = None
         self._end: Timer | None = None
@@ -158,7 +161,7 @@ class ClientTransaction(Transaction):
 
     __slots__ = ("_data", "request", "source", "user")
 
-    def __init__(self, port: Port, key: object, request: Request, peer: Peer, user: ClientUser, state: State) -> None:
+    def __init__(self, port: Port, key: Key, request: Request, peer: Peer, user: ClientUser, state: State) -> None:
         super().__init__(port, key, peer, state)
         self.request = request
         self.user = user
@@ -197,7 +200,7 @@ class InviteClient(ClientTransaction):
 
     __slots__ = ("_ack",)
 
-    def __init__(self, port: Port, key: object, request: Request, peer: Peer, user: ClientUser) -> None:
+    def __init__(self, port: Port, key: Key, request: Request, peer: Peer, user: ClientUser) -> None:
         super().__init__(port, key, request, peer, user, State.CALLING)
         self._ack = b""
 
@@ -278,7 +281,7 @@ class NonInviteClient(ClientTransaction):
 
     __slots__ = ()
 
-    def __init__(self, port: Port, key: object, request: Request, peer: Peer, user: ClientUser) -> None:
+    def __init__(self, port: Port, key: Key, request: Request, peer: Peer, user: ClientUser) -> None:
         super().__init__(port, key, request, peer, user, State.TRYING)
 
     def _resend(self, now: float, _message: object) -> None:
@@ -323,11 +326,13 @@ class NonInviteClient(ClientTransaction):
 class ServerTransaction(Transaction):
     """The side that answers (section 17.2). The request itself is its user's to keep: thousands of these stand by."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "origin")
 
-    def __init__(self, port: Port, key: object, peer: Peer, state: State) -> None:
+    def __init__(self, port: Port, key: Key, peer: Peer, state: State) -> None:
         super().__init__(port, key, peer, state)
         self._last = b""
+        self.origin: Key | None = None
+        """What the layer knows a request outside dialogs by, whichever way it comes (section 8.2.2.2)."""
 
     @property
     def answered(self) -> bool:
@@ -360,7 +365,7 @@ class InviteServer(ServerTransaction):
 
     __slots__ = ("_invite", "user")
 
-    def __init__(self, port: Port, key: object, request: Request, peer: Peer, now: float) -> None:
+    def __init__(self, port: Port, key: Key, request: Request, peer: Peer, now: float) -> None:
         super().__init__(port, key, peer, State.PROCEEDING)
         self._invite: Request | None = request
         self.user: InviteUser | None = None
@@ -383,7 +388,7 @@ class InviteServer(ServerTransaction):
         self.user = None
         self._stop_repeating()
         self._end_in(TIMEOUT, now)
-        self._send(response)
+        self._send_success(now, response)
 
     def _refuse(self, now: float, response: Response) -> None:
         self.state = State.COMPLETED
@@ -407,8 +412,11 @@ class InviteServer(ServerTransaction):
         else:
             self._end_in(T4, now)
 
-    def _repeat_success(self, _now: float, response: Response) -> None:
-        self._send(response)
+    def _send_success(self, _now: float, response: Response) -> None:
+        # Not kept: the machine absorbs further INVITEs, and thousands of these stand for 32 s.
+        self._invite = None
+        self._last = b""
+        self._port.transmit(response.encode(), self.peer)
 
     table: ClassVar[Table] = {
         (S.PROCEEDING, I.TRYING): _say_trying,
@@ -420,7 +428,7 @@ class InviteServer(ServerTransaction):
         (S.PROCEEDING, I.TRANSPORT_ERROR): _ignore,
         (S.ACCEPTED, I.RECEIVE_REQUEST): _ignore,
         (S.ACCEPTED, I.RECEIVE_ACK): _ignore,
-        (S.ACCEPTED, I.SEND_SUCCESS): _repeat_success,
+        (S.ACCEPTED, I.SEND_SUCCESS): _send_success,
         (S.ACCEPTED, I.TRANSPORT_ERROR): _ignore,
         (S.ACCEPTED, I.END): Transaction._terminate,
         (S.COMPLETED, I.RECEIVE_REQUEST): ServerTransaction._send_again,
@@ -440,7 +448,7 @@ class NonInviteServer(ServerTransaction):
 
     __slots__ = ()
 
-    def __init__(self, port: Port, key: object, peer: Peer) -> None:
+    def __init__(self, port: Port, key: Key, peer: Peer) -> None:
         super().__init__(port, key, peer, State.TRYING)
 
     def _complete(self, now: float, response: Response) -> None:

@@ -14,6 +14,7 @@ from sip.transaction import (
     Input,
     InviteClient,
     InviteServer,
+    Key,
     NonInviteClient,
     NonInviteServer,
     ServerTransaction,
@@ -23,8 +24,6 @@ from sip.transaction import (
 
 MAGIC_COOKIE = "z9hG4bK"
 """What the branch of an RFC 3261 Via begins with (section 8.1.1.7)."""
-
-Key = tuple[object, ...]
 
 
 class TransactionsFullError(SipError):
@@ -44,7 +43,6 @@ class Transactions:
         self._clients: dict[Key, ClientTransaction] = {}
         self._servers: dict[Key, ServerTransaction] = {}
         self._origins: dict[Key, Key] = {}
-        self._origin_of: dict[Key, Key] = {}
 
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)
@@ -52,7 +50,7 @@ class Transactions:
     @property
     def idle(self) -> bool:
         """Whether nothing at all is remembered."""
-        return not (self._clients or self._servers or self._origins or self._origin_of)
+        return not (self._clients or self._servers or self._origins)
 
     # --- Port, for the transactions ----------------------------------------------------------------------------------
 
@@ -60,15 +58,12 @@ class Transactions:
         self.output.append((data, peer))
 
     def forget(self, transaction: Transaction) -> None:
-        key = transaction.key
-        assert isinstance(key, tuple)
-        if isinstance(transaction, ClientTransaction):
-            self._clients.pop(key, None)
-            return
-        self._servers.pop(key, None)
-        origin = self._origin_of.pop(key, None)
-        if origin is not None:
-            self._origins.pop(origin, None)
+        if isinstance(transaction, ServerTransaction):
+            self._servers.pop(transaction.key, None)
+            if transaction.origin is not None:
+                self._origins.pop(transaction.origin, None)
+        else:
+            self._clients.pop(transaction.key, None)
 
     # --- from the network --------------------------------------------------------------------------------------------
 
@@ -108,11 +103,9 @@ class Transactions:
     def merged(self, request: Request, transaction: ServerTransaction) -> bool:
         """Whether this request, outside any dialog, has come another way already (section 8.2.2.2)."""
         origin: Key = (request.from_.tag, request.call_id, request.cseq.number, request.method)
-        key = transaction.key
-        assert isinstance(key, tuple)
-        if self._origins.setdefault(origin, key) != key:
+        if self._origins.setdefault(origin, transaction.key) != transaction.key:
             return True
-        self._origin_of[key] = origin
+        transaction.origin = origin
         return False
 
     def receive_response(self, response: Response, source: Peer, now: float) -> bool:

@@ -278,6 +278,22 @@ def test_b35_a_number_goes_to_the_trunk_by_its_prefix_and_signs_in_when_challeng
     assert desk.last(CallAnswered)
 
 
+@pytest.mark.parametrize(
+    ("user", "from_user", "shown"),
+    [
+        ("", "", "sip:300@conf.example"),
+        ("veche", "", "sip:veche@trunk.example"),
+        ("veche", "375170000000", "sip:375170000000@trunk.example"),
+    ],
+)
+def test_a_trunk_sees_its_subscriber_or_the_number_configured_else_the_caller(
+    user: str, from_user: str, shown: str
+) -> None:
+    desk = Desk(trunks=(Trunk("t", "trunk.example", user=user, from_user=from_user),))
+    _, invite = desk.outgoing("+375291234567")
+    assert str(invite.from_.uri) == shown
+
+
 def test_a_stale_nonce_is_answered_once_more_and_refused_credentials_are_not() -> None:
     desk = trunk_desk()
     server = DigestServer("trunk", {"veche": HashedCredentials.of("veche", "trunk", "pw")}.get, b"x")

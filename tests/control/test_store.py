@@ -354,6 +354,15 @@ async def test_a_write_waits_for_another_process_to_finish(store: Store, tmp_pat
     assert await store.conference("c1") == replace(conference())
 
 
+async def test_a_transaction_that_will_write_keeps_others_from_writing_before_it(store: Store, tmp_path: Path) -> None:
+    async with store._database.writing() as connection:
+        await connection.execute(tables.tokens.select())
+        other = sqlite3.connect(tmp_path / "veche.db", timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("DELETE FROM tokens")
+        other.close()
+
+
 def test_upserts_are_made_for_postgresql_too() -> None:
     from sqlalchemy.dialects import postgresql
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import structlog
 
 from control.legs import Leg, LegState, info_digit, leg_media, sdp_refusal
 from control.numbers import caller_number
-from control.ports import Media, MediaFullError, Phones
+from control.ports import Media, MediaFullError, MediaLost, MediaRestored, Phones
 from control.store.records import LegRecord
 from mixer import protocol as mx
 from sdp.errors import SdpError
@@ -54,6 +54,10 @@ class Observer(Protocol):
     def talks(self, conference: str, leg: str, talking: bool, level_dbov: float) -> None: ...
 
     def digit(self, conference: str, leg: str, digit: str) -> None: ...
+
+    def media_lost(self, conference: str, reason: str) -> None: ...
+
+    def media_restored(self, conference: str, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ class Calls:
             mx.Talking: self._talking,
             mx.Inactive: self._inactive,
             mx.RtcpBye: self._rtcp_bye,
+            MediaLost: self._media_lost,
+            MediaRestored: self._media_restored,
         }
         phones.subscribe(self._handle_sip)
         media.subscribe(self._handle_media)
@@ -315,6 +321,22 @@ class Calls:
         leg = self.legs.get(message.leg)
         if leg is not None:
             leg.rtcp_bye = self._clock()
+
+    def _media_lost(self, message: MediaLost) -> None:
+        for conference in self._conferences_of(message.legs):
+            self._observer.media_lost(conference, message.reason)
+
+    def _media_restored(self, message: MediaRestored) -> None:
+        now = self._clock()
+        for name in message.legs:
+            leg = self.legs.get(name)
+            if leg is not None:
+                leg.expected_since = now
+        for conference in self._conferences_of(message.legs):
+            self._observer.media_restored(conference, message.seconds)
+
+    def _conferences_of(self, legs: Iterable[str]) -> list[str]:
+        return list(dict.fromkeys(self.legs[leg].conference for leg in legs if leg in self.legs))
 
     # --- within ------------------------------------------------------------------------------------------------------
 

@@ -547,6 +547,16 @@ class Conference:
             participant.held = on
             self._emit((ev.Held if on else ev.Resumed)(self.id, now, participant.id))
 
+    def media_lost(self, reason: str, now: float) -> None:
+        """The mixer is gone; who was talking cannot be heard."""
+        self._emit(ev.MediaLost(self.id, now, reason=reason))
+        for leg, participant in self._legs.items():
+            if participant.talking:
+                self.talks(leg, False, -127.0, now)
+
+    def media_restored(self, seconds: float, now: float) -> None:
+        self._emit(ev.MediaRestored(self.id, now, seconds=seconds))
+
     # --- within ------------------------------------------------------------------------------------------------------
 
     def _emit(self, event: ev.ConferenceEvent) -> None:

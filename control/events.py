@@ -109,6 +109,22 @@ class CallRefused(ConferenceEvent):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class MediaLost(ConferenceEvent):
+    """The mixer under it is gone: no sound until MediaRestored, but nobody is hung up (mission N13)."""
+
+    kind = "conference.media_lost"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRestored(ConferenceEvent):
+    """Another mixer has taken over, so many seconds after the loss was noticed."""
+
+    kind = "conference.media_restored"
+    seconds: float
+
+
 # --- participants ----------------------------------------------------------------------------------------------------
 
 

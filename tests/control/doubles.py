@@ -295,9 +295,9 @@ class Server:
     def pass_time(self, seconds: float) -> None:
         """Let time pass, the service's timer in it whenever it is due."""
         until = self.clock.now + seconds
-        while (due := self.service.due()) is not None and due <= until:
+        while (due := self.service.registry.due()) is not None and due <= until:
             self.clock.now = max(self.clock.now, due)
-            self.service.handle_timer()
+            self.service.registry.handle_timer()
         self.clock.now = until
 
 

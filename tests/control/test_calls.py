@@ -47,8 +47,8 @@ async def invited(server: Server) -> tuple[str, s.ParticipantView]:
 
 
 async def state_of(server: Server, participant: s.ParticipantView) -> s.ParticipantView:
-    (found,) = [p for c in server.service.conferences.values() for p in c.roster if p.id == participant.id]
-    conference_id = next(iter(server.service.conferences))
+    (found,) = [p for c in server.service.registry.conferences.values() for p in c.roster if p.id == participant.id]
+    conference_id = next(iter(server.service.registry.conferences))
     return await server.service.participant(conference_id, found.id)
 
 
@@ -416,7 +416,7 @@ async def test_b10_a_muted_participant_is_muted_before_his_voice_is_in() -> None
 async def test_b9_a_cancelled_call_is_dropped_whatever_still_arrives_of_it() -> None:
     server = Server()
     call, vera = await invited(server)
-    await server.service.act(next(iter(server.service.conferences)), vera.id, "cancel", by="op")
+    await server.service.act(next(iter(server.service.registry.conferences)), vera.id, "cancel", by="op")
     assert server.phones.last("hang_up")[1] == call
     server.phones.emit(sip.CallAnswered(call, sdp(), ("192.0.2.8", 5060)))
     cdr = await only_cdr(server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -26,12 +27,21 @@ PATIENCE = 15.0
 def configure(folder: Path, **more: str) -> Config:
     settings = {
         "VECHE_HTTP__PORT": str(free_port()),
-        "VECHE_SIP__PORT": str(free_port(socket.SOCK_DGRAM)),
+        "VECHE_SIP__PORT": str(free_sip_port()),
         "VECHE_MEDIA__PORTS": free_udp_range(2),
         "VECHE_DATA__DIR": str(folder),
         **more,
     }
     return load_config(None, settings)
+
+
+def free_sip_port() -> int:
+    """A port that is free over UDP and TCP, as SIP needs it."""
+    while True:
+        port = free_port(socket.SOCK_DGRAM)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Caller(asyncio.DatagramProtocol):

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from control import schemas as s
 from control.errors import ConflictError, GoneError, InvalidInputError, NotFoundError, UnavailableError
 from control.numbers import is_easy, make_number, make_pin, normalise
+from control.reception import WRONG_PIN_SECONDS, WRONG_PINS
+from control.registry import MAX_ENDED_NUMBERS
 from control.schedule import Schedule
-from control.service import MAX_ENDED_NUMBERS, WRONG_PIN_SECONDS, WRONG_PINS
 from control.store import StoreError
 from tests.control.doubles import START, Records, Server
 
@@ -109,7 +110,7 @@ async def test_n12_a_repeated_creation_request_gives_the_conference_it_made() ->
     first = await server.service.create(value, by="op", request_key="k1")
     again = await server.service.create(value, by="op", request_key="k1")
     assert again.id == first.id
-    assert len(server.service.conferences) == 1
+    assert len(server.service.registry.conferences) == 1
     person = s.AddParticipant(number="375291234567")
     added = await server.service.add_participant(first.id, person, by="op", request_key="k2")
     assert (await server.service.add_participant(first.id, person, by="op", request_key="k2")).id == added.id
@@ -123,7 +124,7 @@ async def test_a_conference_that_could_not_be_stored_does_not_exist() -> None:
     server = Server(Broken())
     with pytest.raises(UnavailableError, match="disk full"):
         await room(server)
-    assert server.service.conferences == {}
+    assert server.service.registry.conferences == {}
     server.phones.incoming("200")
     assert refused(server)[0] == 410
 
@@ -221,8 +222,8 @@ async def test_b22_b23_a_conference_warns_ends_by_itself_and_is_then_gone_from_m
     kinds = server.store.kinds()
     assert kinds.count("conference.ending_soon") == 2
     assert kinds[-1] == "conference.ended"
-    assert server.service.conferences == {}
-    assert server.service.due() is None
+    assert server.service.registry.conferences == {}
+    assert server.service.registry.due() is None
     past = await server.service.get(view.id)
     assert (past.state, past.ended_reason) == ("ended", "The planned time is over")
     assert [p.state for p in (await server.service.participants(view.id)).items] == ["left"]
@@ -236,7 +237,7 @@ async def test_the_services_own_timer_fires_at_the_deadline() -> None:
     server = Server()
     view = await room(server, duration_minutes=10)
     server.clock.now += 600
-    server.service._arm()
+    server.service.registry.arm()
     await asyncio.sleep(0.01)
     assert (await server.service.get(view.id)).state == "ended"
 
@@ -426,8 +427,8 @@ async def test_stopping_says_goodbye_to_all_and_refuses_new_calls() -> None:
 async def test_remembered_numbers_of_ended_conferences_are_bounded() -> None:
     server = Server()
     for number in range(MAX_ENDED_NUMBERS + 5):
-        server.service._remember_ended(str(number))
-    assert len(server.service._ended_numbers) == MAX_ENDED_NUMBERS
+        server.service.registry._remember_ended(str(number))
+    assert len(server.service.registry._ended_numbers) == MAX_ENDED_NUMBERS
     server.phones.incoming("0")
     assert refused(server)[0] == 404
 

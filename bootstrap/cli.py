@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     test = command("test", TEST_ABOUT, "[--quick] [pytest arguments]", _test)
     test.add_argument("--quick", action="store_true", help="leave out the tests with real phones and sockets")
 
-    listed = "\n".join(f"  {name:6} {text}" for name, text in BENCHMARKS.items())
+    listed = "\n".join(f"  {name:8} {text}" for name, text in BENCHMARKS.items())
     bench = command("bench", f"{BENCH_ABOUT}\n\nbenchmarks:\n{listed}", "NAME [options]", _bench, own_help=False)
     bench.add_argument("benchmark", nargs="?", choices=sorted(BENCHMARKS), metavar="NAME")
     bench.set_defaults(parser=bench)

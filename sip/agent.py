@@ -90,9 +90,15 @@ class UserAgent:
         """Nothing can be sent to that address (section 18.4)."""
         self._core.transactions.transport_error(peer, now)
 
-    def connection_lost(self, flow: int, now: float) -> None:
-        """A connection is gone. Calls survive that: their next request opens another one."""
-        self._core.events.extend(self.registrar.connection_lost(flow, now))
+    def connection_lost(self, peer: Peer, now: float) -> None:
+        """The connection ``peer.flow`` is gone, and with it the phones only it led to, the requests not answered yet
+        and callers still waiting. Answered calls survive: their next request opens another connection."""
+        assert peer.flow is not None
+        self._core.events.extend(self.registrar.connection_lost(peer.flow, now))
+        self._core.transactions.transport_error(peer, now)
+        for call in list(self._core.calls.values()):
+            if isinstance(call, IncomingInvite):
+                call.connection_lost(peer.flow, now)
 
     def to_send(self) -> list[tuple[bytes, Peer]]:
         """Messages to send, in order."""

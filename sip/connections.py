@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
 class Connections:
     """All TCP connections of an endpoint.
 
-    ``receive(messages, peer)``, ``refuse(head, reason, peer)``, ``lose(flow)`` and ``fail(peer)`` report what happens.
+    ``receive(messages, peer)``, ``refuse(head, reason, peer)``, ``lose(peer)`` and ``fail(peer)`` report what happens.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Connections:
         idle_seconds: float,
         receive: Callable[[list[bytes], Peer], None],
         refuse: Callable[[bytes, str, Peer], None],
-        lose: Callable[[int], None],
+        lose: Callable[[Peer], None],
         fail: Callable[[Peer], None],
     ) -> None:
         self._limit = limit
@@ -169,7 +169,7 @@ class Connections:
             return
         if connection.target is not None and self._targets.get(connection.target) is connection:
             del self._targets[connection.target]
-        self._lose(connection.flow)
+        self._lose(connection.peer)
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

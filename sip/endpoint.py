@@ -190,9 +190,9 @@ class Endpoint:
         self.agent.receive_unframed(head, reason, peer, self._loop.time())
         self._pump()
 
-    def _connection_lost(self, flow: int) -> None:
-        self.agent.connection_lost(flow, self._loop.time())
-        self._pump_soon()
+    def _connection_lost(self, peer: Peer) -> None:
+        self.agent.connection_lost(peer, self._loop.time())
+        self._unreachable(peer)
 
     def _unreachable(self, peer: Peer) -> None:
         now = self._loop.time()

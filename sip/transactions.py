@@ -117,9 +117,8 @@ class Transactions:
         return True
 
     def transport_error(self, peer: Peer, now: float) -> None:
-        """What was sent to ``peer`` cannot get there (section 18.4)."""
-        address = (peer.transport, peer.host, peer.port)
-        for transaction in [t for t in self._clients.values() if _address(t.peer) == address]:
+        """What was sent to ``peer``, by its address or over its flow, cannot get there (section 18.4)."""
+        for transaction in [t for t in self._clients.values() if _reaches(t.peer, peer)]:
             if transaction.state is not State.TERMINATED:
                 transaction.feed(Input.TRANSPORT_ERROR, now)
 
@@ -135,8 +134,10 @@ class Transactions:
         return transaction
 
 
-def _address(peer: Peer) -> tuple[str, str, int]:
-    return peer.transport, peer.host, peer.port
+def _reaches(one: Peer, two: Peer) -> bool:
+    if one.flow is not None and one.flow == two.flow:
+        return True
+    return (one.transport, one.host, one.port) == (two.transport, two.host, two.port)
 
 
 def _server_key(request: Request, method: str) -> Key:

@@ -71,6 +71,11 @@ class IncomingInvite:
     def hang_up(self, reason: str, now: float) -> None:
         self.reject(480, reason, None, now)
 
+    def connection_lost(self, flow: int, now: float) -> None:
+        """Whoever called over that connection waits no more."""
+        if self._transaction.peer.flow == flow:
+            self._give_up("the caller's connection was lost", now)
+
     # --- what the agent passes on ------------------------------------------------------------------------------------
 
     def handle_cancel(self, cancel: Request, now: float) -> None:

@@ -536,6 +536,18 @@ def test_over_tcp_our_requests_use_the_callers_connection() -> None:
     assert desk.sent[-1][1].flow == 17
 
 
+def test_a_caller_whose_connection_breaks_waits_no_more() -> None:
+    desk = Desk()
+    via = "SIP/2.0/TCP 192.0.2.50:5060;branch=z9hG4bKx1"
+    desk.give(desk.request("INVITE", via=via, body=OFFER), Peer("tcp", "192.0.2.50", 40001, 17))
+    desk.agent.connection_lost(Peer("tcp", "192.0.2.9", 40001, 16), desk.now)
+    assert len(desk.agent.calls) == 1
+    desk.agent.connection_lost(Peer("tcp", "192.0.2.50", 40001, 17), desk.now)
+    desk.collect()
+    assert desk.last(CallCancelled).reason == "the caller's connection was lost"
+    assert len(desk.agent.calls) == 0
+
+
 # --- who calls -------------------------------------------------------------------------------------------------------
 
 

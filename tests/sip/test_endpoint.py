@@ -298,6 +298,17 @@ async def test_b35_a_phone_registered_over_tcp_is_called_over_its_connection_and
         assert (await phone.wait(Registered, 2)).contacts == ()
 
 
+async def test_n1_a_phone_whose_connection_breaks_before_it_answers_is_a_network_failure() -> None:
+    phone = Phone()
+    async with running(phone):
+        stream = await Stream.open(phone)
+        await stream.register()
+        phone.endpoint.invite("100", OFFER, from_user="300")
+        await stream.next()
+        stream.writer.transport.abort()
+        assert (await phone.wait(CallFailed)).kind is FailureKind.NETWORK
+
+
 async def test_messages_on_a_stream_may_be_cut_anywhere_and_follow_each_other() -> None:
     phone = Phone()
     async with running(phone):

@@ -31,6 +31,7 @@ MAX_BODY = 1 << 20
 REQUEST_SECONDS = 30.0
 SHUTDOWN_SECONDS = 3.0
 PURGE_SECONDS = 3600.0
+PING_SECONDS = 2.0
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = {
@@ -140,9 +141,12 @@ class HttpServer:
         if self._store.failure is not None:
             return self._store.failure
         try:
-            await self._store.ping()
+            async with asyncio.timeout(PING_SECONDS):
+                await self._store.ping()
         except StoreError as error:
             return str(error)
+        except TimeoutError:
+            return f"the database has not answered for {PING_SECONDS:g} seconds"
         return None
 
 

@@ -17,12 +17,11 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import ColumnElement, Select, func, or_, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from control.config import DataConfig
 from control.secrets import KeyFileError, Sealer, SealError, load_sealer
 from control.store import tables
-from control.store.database import Database, StoreError, cause, hold_exclusively
+from control.store.database import Database, StoreError, hold_exclusively
 from control.store.directory import AccountTable, TokenTable
 from control.store.idempotency import IdempotencyTable
 from control.store.records import (
@@ -212,7 +211,7 @@ class Store:
 
     async def ping(self) -> None:
         """Raises StoreError when the database does not answer."""
-        await self._count(select(1))
+        await self._count(select(func.count()).select_from(tables.settings))
 
     # --- below -------------------------------------------------------------------------------------------------------
 
@@ -221,20 +220,14 @@ class Store:
 
     async def _all(self, kind: type[Record], query: Select[Any]) -> list[Record]:
         await self.flush()
-        try:
-            async with self._database.reading() as connection:
-                rows = (await connection.execute(query)).mappings().all()
-        except DBAPIError as error:
-            raise StoreError(f"the database does not answer: {cause(error)}") from error
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).mappings().all()
         return [from_row(kind, row, self.sealer) for row in rows]
 
     async def _count(self, query: Select[Any]) -> int:
         await self.flush()
-        try:
-            async with self._database.reading() as connection:
-                return int((await connection.execute(query)).scalar_one())
-        except DBAPIError as error:
-            raise StoreError(f"the database does not answer: {cause(error)}") from error
+        async with self._database.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def _page(
         self,
@@ -273,11 +266,8 @@ class Store:
             ) from error
 
     async def _find_sequence(self) -> None:
-        try:
-            async with self._database.reading() as connection:
-                newest = (await connection.execute(select(func.max(tables.events.c.seq)))).scalar_one_or_none()
-        except SQLAlchemyError as error:
-            raise StoreError(f"the database does not answer: {cause(error)}") from error
+        async with self._database.reading() as connection:
+            newest = (await connection.execute(select(func.max(tables.events.c.seq)))).scalar_one_or_none()
         self.committed_seq = newest or 0
         self._next_seq = self.committed_seq + 1
 

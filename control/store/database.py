@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from control.config import DATABASE_FILE, DataConfig
@@ -61,23 +62,28 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for queries."""
-        async with self._engine.connect() as connection:
-            yield connection
+        """A connection for queries. Raises StoreError when the database fails."""
+        with _as_store_errors():
+            async with self._engine.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction, committed at the end of the block, rolled back when it raises."""
-        async with self._engine.connect() as connection:
-            await connection.execution_options(**{_WRITE: True})
-            async with connection.begin():
-                yield connection
+        """A transaction, committed at the end of the block, rolled back when it raises.
+
+        Raises StoreError when the database fails, sqlalchemy's IntegrityError when a constraint refuses the data.
+        """
+        with _as_store_errors():
+            async with self._engine.connect() as connection:
+                await connection.execution_options(**{_WRITE: True})
+                async with connection.begin():
+                    yield connection
 
     async def write_in_thread(self, work: Callable[[Connection], None]) -> None:
         """One write transaction around ``work``, in the store's thread.
 
         A batch costs one hop to the thread instead of one per statement, a third of the CPU time
-        (docs/decisions/011-batched-writes.md).
+        (docs/decisions/011-batched-writes.md). Raises what SQLAlchemy raises.
         """
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, work)
 
@@ -109,6 +115,16 @@ class Database:
         await self._engine.dispose()
         self._thread_engine.dispose()
         self._thread.shutdown()
+
+
+@contextmanager
+def _as_store_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (DBAPIError, PoolTimeoutError) as error:
+        raise StoreError(f"the database does not answer: {cause(error)}") from error
 
 
 def hold_exclusively(folder: Path) -> int:

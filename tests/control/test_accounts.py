@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import argon2
 import pytest
 
 from control import accounts as accounts_module
@@ -17,6 +18,13 @@ from control.store import Store
 
 REALM = "veche.example"
 PASSWORD = "correct horse"
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real argon2 with little to do."""
+    hasher = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr("control.secrets._hasher", hasher)
 
 
 @pytest.fixture

@@ -415,6 +415,19 @@ async def test_health_needs_no_token_and_fails_with_its_parts(edge: Edge) -> Non
     assert health["components"]["store"]["ok"] is True
 
 
+async def test_a_store_that_does_not_answer_fails_health_and_requests(
+    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control.http.app.PING_SECONDS", 0.05)
+    (tmp_path / "veche.db").write_bytes(b"spoilt")
+    (tmp_path / "veche.db-wal").write_bytes(b"spoilt")
+    status, problem, response = await edge.ask("GET", "conferences")
+    assert (status, problem["title"]) == (503, "Not available now")
+    assert response.headers["Retry-After"]
+    status, health, _ = await edge.ask("GET", "/healthz", token=None)
+    assert (status, health["components"]["store"]["ok"]) == (503, False)
+
+
 async def test_a_missing_portal_is_said_in_plain_html(edge: Edge) -> None:
     for path in ("/", "/api/v1/docs"):
         status, text, response = await edge.ask("GET", path, token=None, headers={"Accept": "text/html"})

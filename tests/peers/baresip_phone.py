@@ -114,6 +114,10 @@ class BaresipPhone:
         """The next event of that type."""
         return self._events.wait(lambda event: event.get("type") == kind, kind, patience)
 
+    def wait_registered(self) -> None:
+        """By its log: the event is often over before we listen."""
+        self.child.output.wait(lambda line: "binding]" in line, "registration")
+
     def wait_confirmed(self) -> None:
         self.wait("CALL_ESTABLISHED")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Cast:
         self.folder = folder
         self.server = server
         self._phones: list[AnyPhone] = []
-        self._ended = 0.0
+        self._ends: dict[AnyPhone, float] = {}
 
     def pjsua(self, user: str, tone: float | None = None, **options: Any) -> Phone:
         """A pjsua2 phone that talks a tone; PCMA and unregistered unless the options say so."""
@@ -94,16 +94,17 @@ class Cast:
         password = self.server.api.post("/api/v1/accounts", {"number": number})["password"]
         return {"password": password, "registrar": self.server.sip}
 
-    def end(self, room: Room) -> None:
-        """End the conference: all recordings stop at the same moment."""
+    def end(self, room: Room, phones: Sequence[AnyPhone]) -> None:
+        """End the conference that these phones are in: all their recordings stop at the same moment."""
         room.do("end")
-        self._ended = time.monotonic()
-        for phone in self._phones:
+        for phone in phones:
             phone.wait_ended()
+            self._ends[phone] = time.monotonic()
 
     def heard(self, phone: AnyPhone, window: Window) -> Recording:
         """What the phone heard in that window; the phone is stopped by this."""
-        return read_wav(phone.stop()).part(window.start - self._ended, window.end - self._ended)
+        end = self._ends[phone]
+        return read_wav(phone.stop()).part(window.start - end, window.end - end)
 
     def close(self) -> None:
         for phone in self._phones:

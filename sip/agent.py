@@ -14,7 +14,7 @@ from sip.auth import DigestServer
 from sip.authenticator import Authenticator
 from sip.call import Call
 from sip.config import SipConfig
-from sip.core import Core, LocalAddress
+from sip.core import Core, LocalAddress, one_line
 from sip.errors import SipError
 from sip.events import Event
 from sip.headers import NameAddr
@@ -125,7 +125,7 @@ class UserAgent:
         """Call a registered account, a trunk's number or a SIP URI. Returns the call; its outcome is an event."""
         core = self._core
         name = core.token()
-        caller = NameAddr(from_name, SipUri(user=from_user or None, host=self.config.realm))
+        caller = NameAddr(one_line(from_name), SipUri(user=from_user or None, host=self.config.realm))
         OutgoingInvite(core, name, Outgoing(number, caller, offer), self._router.resolve).start(now)
         return name
 

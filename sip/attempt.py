@@ -20,6 +20,9 @@ from sip.transaction import ClientTransaction, Input, ServerTransaction, State
 if TYPE_CHECKING:
     from sip.uac import OutgoingInvite
 
+MAX_FORKS = 20
+"""Different phones that may answer one INVITE of ours; more are somebody's bad joke."""
+
 
 class Attempt:
     """Lives as long as its INVITE transaction, which may be longer than the call: a late 2xx is acknowledged and
@@ -77,7 +80,7 @@ class Attempt:
         tag = response.to.tag
         if response.status == 100 or self._owner.over:
             return
-        if tag is not None and tag not in self._early:
+        if tag is not None and tag not in self._early and len(self._early) < MAX_FORKS:
             self._early[tag] = EarlyDialog(self._owner, Dialog.of_client(self.transaction.request, response))
         self._owner.progress(response)
 
@@ -85,6 +88,8 @@ class Attempt:
         tag = response.to.tag or ""
         if tag in self._acks:
             self._core.transactions.transmit(*self._acks[tag])
+            return
+        if len(self._acks) >= MAX_FORKS:
             return
         self._settle()
         dialog = Dialog.of_client(transaction.request, response)

@@ -11,7 +11,7 @@ from sip.config import SipConfig
 from sip.dialog import DialogId
 from sip.errors import ParseError, SipError
 from sip.events import Event
-from sip.headers import clean, parse_params, unquote
+from sip.headers import clean, parse_params, quote, unquote
 from sip.message import Request, Response, response_to
 from sip.peer import Peer
 from sip.timers import TimerQueue
@@ -49,7 +49,7 @@ class DialogUser(Protocol):
     def handle_ack(self, ack: Request, now: float) -> None: ...
 
 
-class Participant(Protocol):
+class CallPhase(Protocol):
     """A call in any of its phases, as the user of the agent names it."""
 
     def hang_up(self, reason: str, now: float) -> None: ...
@@ -65,7 +65,7 @@ class Core:
         self.timers = TimerQueue()
         self.transactions = Transactions(self.timers, config.max_transactions)
         self.events: deque[Event] = deque()
-        self.calls: dict[str, Participant] = {}
+        self.calls: dict[str, CallPhase] = {}
         self.dialogs: dict[DialogId, DialogUser] = {}
 
     def emit(self, event: Event) -> None:
@@ -194,9 +194,9 @@ def reason_of(message: Request | Response) -> str:
 
 def reason_header(status: int, text: str) -> dict[str, str]:
     """A Reason header field in our own words."""
-    return {"Reason": f'SIP;cause={status};text="{quotable(text)}"'} if text else {}
+    return {"Reason": f"SIP;cause={status};text={quote(one_line(text))}"} if text else {}
 
 
-def quotable(text: str) -> str:
-    """Text that may stand in a quoted string or a reason phrase."""
-    return "".join(c if c.isprintable() else " " for c in text).replace("\\", " ").replace('"', "'")
+def one_line(text: str) -> str:
+    """Text without line breaks and other control characters, fit for a header field."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

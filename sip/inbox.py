@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sip.authenticator import Authenticator
-from sip.core import ALLOW, METHODS, SDP, Core, RoutingError, further_fields, session_of
+from sip.core import ALLOW, DEFAULT_PORT, METHODS, SDP, Core, RoutingError, further_fields, session_of
 from sip.errors import ParseError
 from sip.events import IncomingCall
 from sip.headers import Via, clean
@@ -191,7 +191,7 @@ def stamp(request: Request, source: Peer) -> Peer:
     if source.transport == "udp" and via.wants_rport:
         return source
     # Over a connection the answer goes back on it; the sent-by port is for when it is gone by then.
-    return Peer(source.transport, source.host, via.port or 5060, source.flow)
+    return Peer(source.transport, source.host, via.port or DEFAULT_PORT, source.flow)
 
 
 def _replace_top_via(request: Request, via: Via) -> None:

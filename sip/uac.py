@@ -81,10 +81,10 @@ class OutgoingInvite:
     def progress(self, response: Response) -> None:
         self.core.emit(CallProgress(self.name, response.status, response.reason, session_of(response)))
 
-    def answered(self, attempt: Attempt, dialog: Dialog, path: Path, response: Response) -> Call:
+    def answered(self, attempt: Attempt, dialog: Dialog, path: Path, response: Response) -> None:
         """The first 2xx wins; the attempt has acknowledged it."""
         self._finish()
-        call = Call(
+        Call(
             self.core,
             self.name,
             dialog,
@@ -96,7 +96,6 @@ class OutgoingInvite:
         source = attempt.transaction.source
         address = (source.host, source.port)
         self.core.emit(CallAnswered(self.name, session_of(response), address, further_fields(response)))
-        return call
 
     def cancel_others(self, winner: Attempt, now: float) -> None:
         self._live = [attempt for attempt in self._live if attempt is not winner]

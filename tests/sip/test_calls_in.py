@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sip.agent import CallStateError
+from sip.auth import DigestClient
 from sip.config import SipConfig
 from sip.dialog import Dialog
 from sip.events import (
@@ -14,11 +15,12 @@ from sip.events import (
     EndKind,
     IncomingCall,
     InfoReceived,
+    RegistrationFailed,
     SessionOffered,
 )
 from sip.message import Request, Response
 from sip.peer import Peer
-from tests.sip.desk import FAR, Desk
+from tests.sip.desk import Desk
 from tests.sip.network import ANSWER, OFFER
 
 
@@ -139,7 +141,7 @@ def test_a_refusal_carries_its_status_reason_and_header_fields_and_waits_for_its
     desk.agent.reject(call, 486, 'Conference "9" is full', desk.now, {"Retry-After": "30"})
     (refusal,) = desk.responses("INVITE")
     assert (refusal.status, refusal.reason) == (486, "Busy Here")
-    assert refusal.headers.get("Reason") == "SIP;cause=486;text=\"Conference '9' is full\""
+    assert refusal.headers.get("Reason") == 'SIP;cause=486;text="Conference \\"9\\" is full"'
     assert refusal.headers.get("Retry-After") == "30"
     desk.give(desk.same_transaction(invite, "ACK", refusal.to.tag))
     desk.run(6)
@@ -572,8 +574,22 @@ def test_such_a_caller_is_challenged_when_so_configured() -> None:
     refusal = the_response(desk.give(desk.request("INVITE", caller=caller, body=OFFER)))
     assert refusal.status == 401
     assert "WWW-Authenticate" in refusal.headers
-    assert FAR.host == "192.0.2.50"
     assert not [event for event in desk.events if isinstance(event, IncomingCall)]
+    again = desk.request("INVITE", caller=caller, number=2, body=OFFER)
+    again.headers.add(*DigestClient("100", "secret").answer(again, refusal, "cn"))
+    desk.give(again)
+    assert desk.last(IncomingCall).account == "100"
+
+
+def test_a_caller_with_a_wrong_password_is_challenged_again_and_gets_no_further() -> None:
+    desk = Desk(SipConfig(hosts=("192.0.2.1",), domain="conf.example", challenge_accounts=True))
+    caller = "<sip:100@conf.example>;tag=far"
+    refusal = the_response(desk.give(desk.request("INVITE", caller=caller, body=OFFER)))
+    again = desk.request("INVITE", caller=caller, number=2, body=OFFER)
+    again.headers.add(*DigestClient("100", "guess").answer(again, refusal, "cn"))
+    assert the_response(desk.give(again)).status == 401
+    assert desk.last(RegistrationFailed).reason == "wrong password"
+    assert not desk.agent.calls
 
 
 def test_a_call_in_the_wrong_phase_is_told_apart_from_one_that_is_gone() -> None:

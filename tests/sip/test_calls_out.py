@@ -60,6 +60,16 @@ def test_b9_an_invite_says_who_calls_and_offers_a_session() -> None:
     assert desk.sent[0][1] == FAR
 
 
+def test_a_line_break_in_a_name_or_reason_does_not_break_the_message() -> None:
+    desk = Desk()
+    call = desk.agent.invite("sip:bob@192.0.2.50", OFFER, desk.now, from_user="3\r\n00", from_name="A\r\nVia: x")
+    (invite,) = desk.requests("INVITE")
+    assert (invite.from_.display, invite.from_.user) == ("A  Via: x", "3\r\n00")
+    desk.reply(invite, 200, body=ANSWER)
+    desk.agent.hang_up(call, desk.now, 'over\r\nVia: x"')
+    assert desk.requests("BYE")[0].headers.get("Reason") == 'SIP;cause=200;text="over  Via: x\\""'
+
+
 def test_ringing_and_early_media_are_reported_and_100_is_not() -> None:
     desk = Desk()
     call, invite = desk.outgoing()
@@ -421,6 +431,17 @@ def test_a_second_answer_of_a_fork_is_acknowledged_and_ended() -> None:
     ]
     assert desk.agent.calls == (call,)
     assert len([event for event in desk.events if isinstance(event, CallAnswered)]) == 1
+
+
+def test_a_far_side_that_answers_with_ever_new_tags_is_heard_only_so_often() -> None:
+    desk = Desk()
+    call, invite = desk.outgoing()
+    for number in range(100):
+        desk.reply(invite, 180, tag=f"early-{number}")
+    for number in range(100):
+        desk.reply(invite, 200, tag=f"fork-{number}", body=ANSWER)
+    assert len(desk.requests("ACK")) == 20
+    assert desk.agent.calls == (call,)
 
 
 def test_a_redirection_is_followed_in_order_of_preference() -> None:

@@ -29,7 +29,7 @@ GAPS_SECONDS: Final = (8.0, 5.0)
 EVEN_SECONDS: Final = (4.0, 3.0)
 RETURN_SECONDS: Final = 2.0
 """Speech is recognised again this quickly."""
-RETURN_GAPS: Final = 0.1
+RETURN_GAPS: Final = 0.06
 RETURN_EVEN: Final = 0.15
 """Hysteresis: by how much the shares must look like speech again."""
 SILENT_TICKS: Final = 6 * TICKS_PER_SECOND

@@ -45,7 +45,7 @@ def _power(level_dbov: float) -> np.float32:
     return np.float32(_FULL_SCALE * 10 ** (level_dbov / 10))
 
 
-_NOISE_START: Final = _power(-60.0)
+_NOISE_START: Final = _power(-63.0)
 _NOISE_LOW: Final = _power(_NOISE_RANGE_DBOV[0])
 _NOISE_HIGH: Final = _power(_NOISE_RANGE_DBOV[1])
 _NOISE_STEP: Final = np.float32(10 ** (_NOISE_RISE_DB / 10))

@@ -52,7 +52,7 @@ class EventQuery(BaseModel):
     since: int | None = Field(None, ge=0, le=2**63 - 1, description="Only events after this sequence number")
     conference: str | None = Field(None, max_length=64, description="Only events of this conference (its id)")
     limit: int = Field(100, ge=1, le=PAGE, description="Page size; of no meaning for a WebSocket")
-    cursor: str | None = Field(None, max_length=20, pattern=r"^\d+$", description="``next_cursor`` of the page before")
+    cursor: str | None = Field(None, pattern=r"^\d{1,18}$", description="``next_cursor`` of the page before")
 
 
 class EventView(BaseModel):

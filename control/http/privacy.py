@@ -24,7 +24,7 @@ PHONES: Mapping[type[BaseModel], tuple[str, ...]] = {
     s.AccountCreated: ("number", "name"),
 }
 PINS = frozenset({"chair_pin", "guest_pin"})
-_EVENT_FIELDS = frozenset({"number", "name", "from_number", "to_number"})
+EVENT_FIELDS = frozenset({"number", "name", "from_number", "to_number"})
 _OWN_NUMBER = frozenset({"conference.created"})
 """Events whose number is the conference's own, which is no secret."""
 _LONG_DIGITS = re.compile(r"\+?\d(?:[\s().-]*\d){4,}")
@@ -74,8 +74,7 @@ def event_view(record: EventRecord, *, numbers: bool) -> dict[str, Any]:
     data = record.data
     if not numbers and record.kind not in _OWN_NUMBER:
         data = {
-            key: mask(value) if key in _EVENT_FIELDS and isinstance(value, str) else value
-            for key, value in data.items()
+            key: mask(value) if key in EVENT_FIELDS and isinstance(value, str) else value for key, value in data.items()
         }
     return {
         "seq": record.seq,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from control import schemas
+from control import events, schemas
 from control.commands import COMMANDS, Context
 from control.http import privacy
 from control.http.replay import KEPT
@@ -114,6 +115,15 @@ def test_n6_every_output_field_that_may_hold_a_phone_number_is_masked() -> None:
                     assert field in privacy.PHONES.get(model, ()), f"{model.__name__}.{field}"
 
 
+def test_n6_every_event_field_that_may_hold_a_phone_number_is_masked() -> None:
+    def kinds(base: type[events.ConferenceEvent]) -> list[type[events.ConferenceEvent]]:
+        return [base, *(kind for child in base.__subclasses__() for kind in kinds(child))]
+
+    named = {field.name for kind in kinds(events.ConferenceEvent) for field in fields(kind)}
+    assert "number" in named
+    assert {name for name in named if "number" in name or "name" in name or "uri" in name} <= privacy.EVENT_FIELDS
+
+
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
@@ -195,9 +205,10 @@ async def test_a_wrong_query_parameter_is_named(edge: Edge, path: str, query: st
     assert (status, problem["errors"][0]["parameter"]) == (422, name)
 
 
-@pytest.mark.parametrize("path", ["conferences", "accounts"])
-async def test_a_made_up_cursor_is_refused(edge: Edge, path: str) -> None:
-    status, problem, _ = await edge.ask("GET", f"{path}?cursor=zzzz")
+@pytest.mark.parametrize("cursor", ["zzzz", "9" * 30])
+@pytest.mark.parametrize("path", ["conferences", "accounts", "events"])
+async def test_a_made_up_cursor_is_refused(edge: Edge, path: str, cursor: str) -> None:
+    status, problem, _ = await edge.ask("GET", f"{path}?cursor={cursor}")
     assert (status, problem["errors"][0]["parameter"]) == (422, "cursor")
 
 
@@ -415,17 +426,27 @@ async def test_health_needs_no_token_and_fails_with_its_parts(edge: Edge) -> Non
     assert health["components"]["store"]["ok"] is True
 
 
-async def test_a_store_that_does_not_answer_fails_health_and_requests(
-    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("control.http.app.PING_SECONDS", 0.05)
+async def test_a_spoilt_database_makes_requests_unavailable(edge: Edge, tmp_path: Path) -> None:
     (tmp_path / "veche.db").write_bytes(b"spoilt")
     (tmp_path / "veche.db-wal").write_bytes(b"spoilt")
     status, problem, response = await edge.ask("GET", "conferences")
     assert (status, problem["title"]) == (503, "Not available now")
     assert response.headers["Retry-After"]
+
+
+async def test_health_fails_while_the_database_takes_no_writes(
+    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control.http.app.PING_SECONDS", 0.05)
+    other = sqlite3.connect(tmp_path / "veche.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    edge.store.append("x", conference=None, data={})
     status, health, _ = await edge.ask("GET", "/healthz", token=None)
     assert (status, health["components"]["store"]["ok"]) == (503, False)
+    other.execute("COMMIT")
+    other.close()
+    await edge.store.flush()
+    assert (await edge.ask("GET", "/healthz", token=None))[0] == 200
 
 
 async def test_a_missing_portal_is_said_in_plain_html(edge: Edge) -> None:

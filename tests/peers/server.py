@@ -199,6 +199,11 @@ class Room:
         items: list[Json] = self.api.get(self.path + "/legs")["items"]
         return items
 
+    def events(self, kind: str) -> list[Json]:
+        """The data of the conference's events of that kind, oldest first."""
+        page = self.api.get(f"/api/v1/events?conference={self.id}&since=0&limit=500")
+        return [event["data"] for event in page["items"] if event["kind"] == kind]
+
     def wait_leg(self, patience: float = PATIENCE, **fields: object) -> Json:
         """The newest call detail record with these values, once its call has ended."""
 

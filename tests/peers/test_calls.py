@@ -170,3 +170,19 @@ def test_sigterm_says_bye_to_everybody(tmp_path: Path) -> None:
         assert phone.wait_ended()["status"] == 200
         assert other.wait_ended()["status"] == 200
         cast.close()
+
+
+def test_conferences_and_records_survive_a_restart(tmp_path: Path) -> None:
+    with Server(tmp_path) as before:
+        room = before.api.conference(topic="Standing", duration_minutes=600)
+        with Sipp(tmp_path, "uac", target=before.sip, service=room.number) as sipp:
+            sipp.succeed()
+        account = before.api.post("/api/v1/accounts", {"number": "375290000071"})
+    with Server(tmp_path) as after:
+        after.api.token = before.api.token
+        room.api = after.api
+        assert room.view()["topic"] == "Standing"
+        assert room.wait_leg()["end_kind"] == "remote"
+        assert [a["number"] for a in after.api.get("/api/v1/accounts")["items"]] == [account["number"]]
+        with Sipp(tmp_path, "uac", target=after.sip, service=room.number) as sipp:
+            sipp.succeed()

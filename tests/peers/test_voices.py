@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
-from tests.peers.audio import assert_hears, assert_silent, assert_steady
+from tests.peers.audio import assert_hears, assert_silent, assert_steady, gaps
 from tests.peers.conftest import LEVEL, AnyPhone, Cast, Window
+from tests.peers.process import eventually
 from tests.peers.server import Server
 
 pytestmark = pytest.mark.peers
@@ -108,3 +110,44 @@ def test_b37_a_phone_on_hold_is_not_heard_and_comes_back(cast: Cast, server: Ser
     assert_silent(heard["held"], 500, 900)
     assert_hears(heard["after"], {500: LEVEL}, own=900)
     assert_hears(cast.heard(holder, after), {900: LEVEL}, own=500)
+
+
+def test_b34_keys_pressed_arrive_by_rtp_and_by_info_and_their_tones_are_not_heard(cast: Cast, server: Server) -> None:
+    room = server.api.conference()
+    by_rtp, by_info, listener = cast.pjsua("43", codecs=["PCMU"]), cast.pjsua("44"), cast.pjsua("45", 900.0)
+    phones = (by_rtp, by_info, listener)
+    for phone in phones:
+        phone.call(f"{room.number}@{server.sip}")
+        phone.wait_confirmed()
+    room.wait_joined(3)
+    by_rtp.do("dtmf", digits="159#")
+    by_info.do("dtmf", digits="*07", method="info")
+    window = Window(1.5, settle=0.1)
+    eventually(
+        lambda: len(room.events("participant.digit")) == 7, "7 digits", seen=lambda: room.events("participant.digit")
+    )
+    digits = room.events("participant.digit")
+    cast.end(room, phones)
+    pressed = {user: room.find(user)["id"] for user in ("43", "44")}
+    assert "".join(d["digit"] for d in digits if d["participant"] == pressed["43"]) == "159#"
+    assert "".join(d["digit"] for d in digits if d["participant"] == pressed["44"]) == "*07"
+    assert_silent(cast.heard(listener, window), 697, 770, 852, 941, 1209, 1336, 1477)
+
+
+def test_n13_a_crash_of_the_mixer_hangs_nobody_up_and_sound_comes_back(cast: Cast, server: Server) -> None:
+    room = server.api.conference()
+    first, second = cast.pjsua("46", 500.0), cast.pjsua("47", 900.0, codecs=["PCMU"])
+    for phone in (first, second):
+        phone.call(f"{room.number}@{server.sip}")
+        phone.wait_confirmed()
+    room.wait_joined(2)
+    mixers = [p for p in psutil.Process(server.child.process.pid).children() if "mixer.process" in p.cmdline()]
+    whole = Window(0.0)
+    # younger ones stand by
+    min(mixers, key=lambda process: process.create_time()).kill()
+    after = Window(1.5, settle=2.0)
+    whole.end = after.end
+    cast.end(room, [first, second])
+    for phone, tone, own in ((first, 900, 500), (second, 500, 900)):
+        assert_hears(cast.heard(phone, after), {tone: LEVEL}, own=own)
+        assert sum(length for _, length in gaps(cast.heard(phone, whole), tone)) < 1.0

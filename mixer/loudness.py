@@ -152,6 +152,4 @@ class Leveller(Columns):
         np.maximum(step, fall, out=step)
         now += step
         now *= np.float32(1 / 20)
-        moved = np.power(np.float32(10), now)
-        moved[np.abs(moved - 1) < 1e-5] = 1
-        self._gain[rows] = np.where(far, moved, gain)
+        self._gain[rows] = np.where(far, np.power(np.float32(10), now), gain)

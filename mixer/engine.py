@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import address, rtcp
+from . import address, quality, rtcp
+from .comfort import ComfortNoise
 from .datagrams import ADDRESS, FRAME_BYTES, RTP_HEADER, Inbox, Outbox
 from .demux import Demux
 from .keypad import Keypad
-from .legs import CLOCK_STEP, OPUS, RATES, SAMPLES_8K, FullError, Legs
-from .levels import TalkDetector
-from .mix import GATE, HOLD, G711Output, MixPlan, Sums, plan_mix, sum_rooms
+from .legs import CLOCK_STEP, G722, OPUS, RATES, SAMPLES_8K, FullError, Legs
+from .mix import G711Output, MixPlan, Sums, plan_mix, sum_rooms
 from .playout import WINDOW_TICKS, Playout
 from .protocol import (
     AddLeg,
@@ -30,6 +31,7 @@ from .protocol import (
     LegStats,
     Load,
     Message,
+    Music,
     Ping,
     Pong,
     Profile,
@@ -38,14 +40,17 @@ from .protocol import (
     RemoveLeg,
     RtcpBye,
     SetLeg,
+    SetRoom,
     Talking,
     UpdateLeg,
 )  # fmt: skip
+from .quality import LossBurst
 from .receive import Receiver
 from .reports import Reports
 from .rooms import Rooms
+from .sound import Changes, Sound
 from .stages import Stages
-from .table import Columns, RowPart
+from .table import RowPart
 from .voice import Voices, plan_voice
 from .wide import WideMix
 
@@ -55,7 +60,7 @@ REPORT_TICKS = 10
 """RTCP reports that fall due within these are made together."""
 
 
-class Engine(Columns):
+class Engine:
     """All legs of one mixer process.
 
     ``fds``: file descriptors of the lanes, a lane's number is its place; ``capacity``: most legs; ``cname``: RTCP name;
@@ -71,12 +76,13 @@ class Engine(Columns):
         min_delay_ms: int = 0,
         max_delay_ms: int = 400,
         cname: bytes = b"veche",
+        comfort_noise: bool = True,
         link_lane: int | None = None,
         inbox: Inbox | None = None,
         outbox: Outbox | None = None,
     ) -> None:
-        super().__init__(capacity)
         self.fds = fds
+        self.capacity = capacity
         self.events: deque[Message] = deque()
         self.events_dropped = 0
         self.ticks = 0
@@ -86,17 +92,17 @@ class Engine(Columns):
         self.demux = Demux(capacity, link_lane)
         self.playout = Playout(capacity, min_delay_ms, max_delay_ms)
         self.voices = Voices(capacity)
-        self.talk = TalkDetector(capacity)
+        self.sound = Sound(capacity)
+        self.bursts = LossBurst(capacity)
+        self._comfort = ComfortNoise() if comfort_noise else None
         self.reports = Reports(capacity, fds, cname)
         self.keypad = Keypad()
         self.wide = WideMix(capacity)
         self.receiver = Receiver(self.legs, self.demux, self.playout, self, inbox or Inbox(), self.stages)
         self.outbox = outbox or Outbox(capacity)
         self._output = G711Output(capacity)
-        self._hold: NDArray[np.int64] = self.column(np.int64)
-        """Ticks for which a row stays in the mix after it was last loud."""
         self._parts: list[RowPart] = [
-            self, self.demux, self.playout, self.voices, self.talk, self.reports, self.keypad, self.wide,
+            self.demux, self.playout, self.voices, self.sound, self.bursts, self.reports, self.keypad, self.wide,
         ]  # fmt: skip
         self._dirty = True
         self._plan = MixPlan()
@@ -119,6 +125,9 @@ class Engine(Columns):
             case SetLeg(leg) if leg in self.legs.row_of:
                 self.legs.adjust(self.legs.row_of[leg], command)
                 self._dirty = True
+            case SetRoom(conference, settings) if conference in self.rooms.index_of:
+                self.rooms.set(self.rooms.index_of[conference], settings)
+                self._dirty = True
             case RemoveLeg(leg):
                 self._remove(leg)
             case Ping(token):
@@ -133,7 +142,7 @@ class Engine(Columns):
 
     def _add(self, command: AddLeg) -> None:
         self._remove(command.leg)
-        room = self.rooms.enter(command.conference)
+        room = self.rooms.enter(command.conference, command.room)
         try:
             row = self.legs.add(command, room, self.ticks)
         except FullError:
@@ -177,6 +186,7 @@ class Engine(Columns):
         last = self.legs.count - 1
         if self.rooms.leave(room):
             self.wide.forget_room(room)
+            self.sound.forget_room(room)
         for column in (self.outbox.buffer, self.outbox.size, self.outbox.address, self.outbox.address_size):
             column[row] = column[last]
         self.legs.remove(leg, self._parts)
@@ -190,6 +200,7 @@ class Engine(Columns):
         self._plan = plan_mix(legs)
         self._voice_plan = plan_voice(legs)
         self.wide.plan(legs, self.rooms)
+        self.sound.plan(legs, self.rooms)
         rows = np.flatnonzero(legs.sends[:count] & (self.outbox.address_size[:count] > 0))
         self.outbox.plan(rows, legs.lane[rows], self.fds)
         self._send_rows = rows
@@ -224,48 +235,56 @@ class Engine(Columns):
             self.receiver.receive(self.fds, self.ticks, now)
 
     def _mix(self) -> None:
-        legs, stages = self.legs, self.stages
+        legs, stages, sound = self.legs, self.stages, self.sound
         count = legs.count
-        audible = self._hold[:count] > 0
+        audible = sound.hold[:count] > 0
         payload, there = self.voices.decode(self._voice_plan, legs, self.playout, audible)
         wide = self.wide.active
         if wide:
             self.wide.decode(self.playout, payload, there, audible, self.voices.energy)
         stages.lap("decode")
         energy = self.voices.energy[:count]
-        started, stopped = self.talk.update(count, energy, there)
-        for row in started.tolist():
-            self._emit(Talking(legs.names[row], True, round(float(self.talk.level_dbov[row]), 1)))
-        for row in stopped.tolist():
-            self._emit(Talking(legs.names[row], False, round(float(self.talk.level_dbov[row]), 1)))
-        hold = self._hold[:count]
-        hold -= 1
-        hold[energy > GATE] = HOLD
-        self._give_back(hold)
-        heard = np.flatnonzero((hold > 0) & legs.hears[:count] & ~legs.mute[:count] & ~legs.key_held[:count])
-        np.maximum(hold, 0, out=hold)
+        self.bursts.update(count, there)
+        self._tell(sound.listen(count, energy, there))
+        self._give_back(sound.hold[:count])
+        heard = sound.pick(legs, self.rooms, energy)
         stages.lap("levels")
         sums = self._sum(heard, wide)
         stages.lap("mix")
-        g711 = self._plan.g711
-        frames = self._output.frames(self._plan, legs, self.rooms, sums)
+        g711, comfort = self._plan.g711, self._comfort
+        frames = self._output.frames(self._plan, legs, sums, comfort.g711(self.ticks) if comfort else None)
         if len(g711) == count:
             self.outbox.rtp["payload"][:count] = frames
         else:
             self.outbox.rtp["payload"][g711] = frames
         if wide:
-            self.wide.encode(legs, self.outbox)
+            self.wide.encode(legs, self.outbox, partial(comfort.samples, tick=self.ticks) if comfort else None)
         stages.lap("encode")
 
+    def _tell(self, changes: Changes) -> None:
+        legs, levels = self.legs, self.sound.talk.level_dbov
+        for rows, talking in ((changes.talk, True), (changes.silence, False)):
+            for row in rows.tolist():
+                self._emit(Talking(legs.names[row], talking, round(float(levels[row]), 1)))
+        for rows, playing in ((changes.music, True), (changes.music_over, False)):
+            for row in rows.tolist():
+                silenced = playing and bool(self.rooms.silences_music[legs.room[row]] or self.sound.music.expected[row])
+                self._emit(Music(legs.names[row], playing, silenced))
+
     def _sum(self, heard: NDArray[np.int64], wide: bool) -> Sums:
-        legs = self.legs
+        legs, limiter = self.legs, self.sound.limiter
         voice = self.voices.pcm[heard]
-        gain = legs.talk_gain[heard][:, None] if self._plan.talk_gain else None
-        if gain is not None:
-            voice *= gain
         if wide:
-            return self.wide.sum(legs, self.rooms, heard, voice)
-        return sum_rooms(self.capacity, heard, legs.room[heard], voice)
+            narrow = legs.codec[heard] < G722
+            own = voice[narrow]
+            self.sound.treat(legs, heard[narrow], own)
+            voice[narrow] = own
+            return self.wide.sum(legs, self.rooms, self.sound, heard, voice, self.ticks)
+        self.sound.treat(legs, heard, voice)
+        sums = sum_rooms(self.capacity, heard, legs.room[heard], voice)
+        limiter.apply(sums.rooms, sums.total, self.ticks)
+        limiter.follow(legs.room[heard], sums.voice)
+        return sums
 
     def _give_back(self, hold: NDArray[np.int64]) -> None:
         """Rows with delay to spare leave a frame out in a pause, or, when they never pause, by a cross-fade."""
@@ -397,6 +416,10 @@ class Engine(Columns):
         received = int(playout.received[row])
         expected = int(playout.seq[row] - playout.first_seq[row] + 1) if received else 0
         trip, lost = float(self.reports.round_trip_ms[row]), float(self.reports.remote_lost[row])
+        loss, burst = float(self.bursts.loss_fraction(row)), float(self.bursts.burst_ratio(row))
+        # a packet's own 20 ms, its wait here and half the way there and back
+        one_way = 20 + max(playout.delay_ms(row), 0) + max(trip, 0) / 2
+        rating, opinion = quality.mos(legs.media[row].codec, loss, burst, one_way)
         return LegStats(
             leg=legs.names[row],
             packets_received=received,
@@ -411,7 +434,12 @@ class Engine(Columns):
             playout_delay_ms=round(playout.delay_ms(row), 1),
             round_trip_ms=round(trip, 1) if trip >= 0 else None,
             remote_lost_fraction=round(lost, 4) if lost >= 0 else None,
-            level_dbov=round(float(self.talk.level_dbov[row]), 1),
-            talking=bool(self.talk.talking[row]),
-            talk_seconds=round(int(self.talk.talk_ticks[row]) / TICKS_PER_SECOND, 2),
+            level_dbov=round(float(self.sound.talk.level_dbov[row]), 1),
+            talking=bool(self.sound.talk.talking[row]),
+            talk_seconds=round(int(self.sound.talk.talk_ticks[row]) / TICKS_PER_SECOND, 2),
+            loss_fraction=round(loss, 4),
+            burst_ratio=round(burst, 2),
+            rating=round(rating, 1),
+            mos=round(opinion, 2),
+            gain_db=round(self.sound.levels.gain_db(row), 1),
         )

@@ -74,6 +74,11 @@ class HoldMusicDetector(Columns):
         self._silent: NDArray[np.int32] = self.column(np.int32)
         """Ticks of silence, of rows that play."""
 
+    def speechlike(self, count: int) -> NDArray[np.bool_]:
+        """bool[count]: nothing tells that the row's sound is not speech (a tone is steady from its first frames)."""
+        result: NDArray[np.bool_] = ~self.playing[:count] & (self._even[:count] <= _UNDECIDED)
+        return result
+
     def forget(self, row: int) -> None:
         """Judge the row anew (the far side took us off hold)."""
         expected = self.expected[row]

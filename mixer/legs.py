@@ -52,6 +52,7 @@ class Legs(Columns):
         """The leg may be heard: it sends to us by its session description."""
         self.sends: NDArray[np.bool_] = self.column(bool)
         """We send to it."""
+        self.levelled: NDArray[np.bool_] = self.column(bool, fill=True)
         self.talk_gain: NDArray[np.float32] = self.column(np.float32, fill=1)
         self.listen_gain: NDArray[np.float32] = self.column(np.float32, fill=1)
         self.seq: NDArray[np.uint16] = self.column(np.uint16)
@@ -81,10 +82,8 @@ class Legs(Columns):
         self.last_seen[row] = tick
         self.set_media(row, command.media)
         self.seq[row], self.timestamp[row] = _clock_start(command.ssrc, int(CLOCK_STEP[self.codec[row]]))
-        self.adjust(
-            row,
-            SetLeg(command.leg, command.mute, command.deaf, command.talk_gain_db, command.listen_gain_db),
-        )
+        gains = command.talk_gain_db, command.listen_gain_db
+        self.adjust(row, SetLeg(command.leg, command.mute, command.deaf, *gains, command.levelling))
         return row
 
     def set_media(self, row: int, media: LegMedia) -> None:
@@ -109,6 +108,8 @@ class Legs(Columns):
             self.mute[row] = command.mute
         if command.deaf is not None:
             self.deaf[row] = command.deaf
+        if command.levelling is not None:
+            self.levelled[row] = command.levelling
         if command.talk_gain_db is not None:
             self.talk_gain[row] = 10 ** (command.talk_gain_db / 20)
         if command.listen_gain_db is not None:

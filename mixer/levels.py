@@ -30,6 +30,9 @@ than -36 dBov counts as talking however long it lasts."""
 FLOOR_RISE_DB: Final = 2.0 / TICKS_PER_SECOND
 FLOOR_FALL: Final = 0.3
 """Slowly up and quickly down, so that the floor is found in the pauses of speech."""
+GATE_MARGIN_DB: Final = 3.0
+GATE_TICKS: Final = 10
+"""The gate follows the noise floor every so many ticks."""
 LEVEL_RISE: Final = 0.5
 LEVEL_FALL: Final = 0.15
 
@@ -54,10 +57,12 @@ class TalkDetector:
         self.talking: NDArray[np.bool_] = np.empty(capacity, np.bool_)
         self.talk_ticks: NDArray[np.int64] = np.empty(capacity, np.int64)
         self._floor: NDArray[np.float32] = np.empty(capacity, np.float32)
+        self._gate: NDArray[np.float32] = np.empty(capacity, np.float32)
+        self._ticks = 0
         self._loud: NDArray[np.int32] = np.empty(capacity, np.int32)
         self._hangover: NDArray[np.int32] = np.empty(capacity, np.int32)
         self._columns: tuple[NDArray[np.generic], ...] = (
-            self.level_dbov, self.talking, self.talk_ticks, self._floor, self._loud, self._hangover,
+            self.level_dbov, self.talking, self.talk_ticks, self._floor, self._gate, self._loud, self._hangover,
         )  # fmt: skip
         self.reset(slice(None))
 
@@ -67,6 +72,7 @@ class TalkDetector:
         self.talking[row] = False
         self.talk_ticks[row] = 0
         self._floor[row] = FLOOR_START_DBOV
+        self._gate[row] = 0
         self._loud[row] = 0
         self._hangover[row] = 0
 
@@ -75,6 +81,14 @@ class TalkDetector:
         for column in self._columns:
             column[dst] = column[src]
         self.reset(src)
+
+    def gate(self, n: int, least: np.float32) -> NDArray[np.float32]:
+        """Mean square, float32[n], above which a frame is more than the row's noise; never below ``least``."""
+        if self._ticks % GATE_TICKS == 0:
+            power = np.power(np.float32(10), (self._floor[:n] + np.float32(GATE_MARGIN_DB + FULL_SCALE_DB)) / 10)
+            np.maximum(power, least, out=self._gate[:n])
+        self._ticks += 1
+        return np.maximum(self._gate[:n], least)
 
     def update(
         self, n: int, energy: NDArray[np.float32], active: NDArray[np.bool_]

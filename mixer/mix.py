@@ -1,6 +1,6 @@
 """Everyone hears the others: the sum of a conference without one's own voice, G.711 legs all at once.
 
-Who is in the mix: legs whose frame is louder than GATE, and HOLD ticks beyond. Everybody else in a conference hears the
+Who is in the mix: sound.py. Everybody else in a conference hears the
 same frame, so it is encoded once per conference and law; one more frame for each who is heard or has a listening gain
 of his own. Sums are float32, exact for whole numbers up to 2**24 (512 legs at full scale), and clipped once.
 """
@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from .datagrams import FRAME_BYTES
 from .g711 import ENCODE, SILENCE
 from .legs import G722, Legs
-from .rooms import Rooms
+from .limiter import soften
 
-GATE = np.float32(24.0**2)
-"""Mean square below which a frame is silence (-63 dBov): A-law's own zero and line noise stay out."""
-HOLD = 15
 _LAWS = 2
 _VOID_FRAME = f"V{FRAME_BYTES}"
 
@@ -31,11 +28,13 @@ Int = NDArray[np.int64]
 class Sums:
     """What was mixed at 8 kHz this tick.
 
-    ``slot_of_room`` int64[rooms]: place of a conference in ``total`` float32[slots, 160], -1 where nobody is heard.
+    ``slot_of_room`` int64[rooms]: place of a conference in ``total`` float32[slots, 160], -1 where nobody is heard;
+    ``rooms`` int64[slots]: the other way round.
     ``rows``: who is heard, ``voice`` float32[len(rows), 160] what each adds to the total of his conference.
     """
 
     slot_of_room: Int
+    rooms: Int
     total: Float
     rows: Int
     voice: Float
@@ -54,7 +53,6 @@ class MixPlan:
     laws: tuple[int, ...] = ()
     gained: Int = field(default_factory=lambda: np.zeros(0, np.int64))
     """Places in ``g711`` of legs with a listening gain of their own."""
-    talk_gain: bool = False
 
 
 def plan_mix(legs: Legs) -> MixPlan:
@@ -70,7 +68,6 @@ def plan_mix(legs: Legs) -> MixPlan:
         deaf=deaf,
         laws=tuple(int(x) for x in np.unique(law)),
         gained=np.flatnonzero((legs.listen_gain[g711] != 1) & ~deaf),
-        talk_gain=bool((legs.talk_gain[:count] != 1).any()),
     )
 
 
@@ -84,12 +81,12 @@ def sum_rooms(rooms: int, rows: Int, room: Int, voice: Float) -> Sums:
     starts = np.flatnonzero(first)
     slot_of_room[sorted_room[starts]] = np.arange(len(starts))
     total = np.add.reduceat(voice[order], starts, axis=0) if len(rows) else voice[:0]
-    return Sums(slot_of_room, total, rows, voice)
+    return Sums(slot_of_room, sorted_room[starts], total, rows, voice)
 
 
 def to_int16(mix: Float) -> NDArray[np.int16]:
-    """Clip once, at the very end. Works in place."""
-    np.clip(mix, -32768, 32767, out=mix)
+    """Bend what is too loud once, at the very end. Works in place."""
+    soften(mix)
     return mix.astype(np.int16)
 
 
@@ -100,22 +97,27 @@ class G711Output:
         self._place = np.zeros(capacity, np.int64)
         self._silence = np.repeat(SILENCE[:, None], FRAME_BYTES, axis=1).view(_VOID_FRAME)[:, 0]
 
-    def frames(self, plan: MixPlan, legs: Legs, rooms: Rooms, sums: Sums) -> NDArray[np.void]:
-        """Payload of each row in ``plan.g711``, void160[len(plan.g711)]."""
+    def frames(self, plan: MixPlan, legs: Legs, sums: Sums, comfort: NDArray[np.uint8] | None) -> NDArray[np.void]:
+        """Payload of each row in ``plan.g711``, void160[len(plan.g711)].
+
+        ``comfort``: uint8[2, 160], what is heard by law while nobody speaks; None for silence.
+        """
         slots = len(sums.total)
+        quiet = self._silence if comfort is None else comfort.view(_VOID_FRAME)[:, 0]
+        at_rest = np.where(plan.deaf, plan.law, plan.law + _LAWS)
+        pieces = [self._silence, quiet]
+        at = 2 * _LAWS
         if not slots:
-            return self._silence[plan.law]
+            return np.concatenate(pieces)[at_rest]
         slot = sums.slot_of_room[plan.room]
         shared_at = np.zeros(_LAWS, np.int64)
-        pieces = [self._silence]
-        at = _LAWS
         shared = to_int16(sums.total.copy()).view(np.uint16)
         for law in plan.laws:
             shared_at[law] = at
             pieces.append(ENCODE[law][shared].view(_VOID_FRAME)[:, 0])
             at += slots
         listens = (slot >= 0) & ~plan.deaf
-        frame = np.where(listens, shared_at[plan.law] + slot, plan.law)
+        frame = np.where(listens, shared_at[plan.law] + slot, at_rest)
         own_rows, own = self._own(plan, legs, sums, listens)
         if len(own_rows):
             self._place[plan.g711] = np.arange(len(plan.g711))

@@ -56,6 +56,19 @@ class LegMedia:
     """The leg is a link from another mixer, recognised by its SSRC on a lane of its own."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoomSettings:
+    """How a conference sounds. ``talkers``: most voices in the mix at once, the loudest; 0 for no limit.
+
+    ``levelling``: bring everybody's speech to one loudness (N9). ``silence_music``: keep out of the mix who plays music
+    or tones instead of speaking (N8); a leg whose far side holds us is kept out of it in any case.
+    """
+
+    talkers: int = 0
+    levelling: bool = True
+    silence_music: bool = False
+
+
 # --- commands: control to mixer --------------------------------------------------------------------------------------
 
 
@@ -79,6 +92,9 @@ class AddLeg(Message):
     deaf: bool = False
     talk_gain_db: float = 0.0
     listen_gain_db: float = 0.0
+    levelling: bool = True
+    """Unless its conference has it off."""
+    room: RoomSettings = RoomSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,15 @@ class SetLeg(Message):
     deaf: bool | None = None
     talk_gain_db: float | None = None
     listen_gain_db: float | None = None
+    levelling: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetRoom(Message):
+    """How a conference sounds from now on; one without legs is not known and ignored."""
+
+    conference: str
+    room: RoomSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +191,16 @@ class Talking(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Music(Message):
+    """The leg began or ceased to play music, tones or steady noise instead of speaking (N8)."""
+
+    leg: str
+    playing: bool
+    silenced: bool
+    """It is kept out of the mix for that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Latched(Message):
     """The leg's media source was recognised."""
 
@@ -213,6 +248,16 @@ class LegStats(Message):
     level_dbov: float
     talking: bool
     talk_seconds: float
+    loss_fraction: float
+    """Of the frames due, 0..1."""
+    burst_ratio: float
+    """BurstR of ITU-T G.107: 1 for random loss, more for bursts."""
+    rating: float
+    """R of the E-model (ITU-T G.107, wideband G.107.1), as heard here."""
+    mos: float
+    """Mean opinion score, 1 to 4.5, from the rating."""
+    gain_db: float
+    """What levelling adds now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +288,8 @@ class Load(Message):
 MESSAGES: dict[str, type[Message]] = {
     c.__name__: c
     for c in (
-        Assume, AddLeg, UpdateLeg, SetLeg, RemoveLeg, Ping, QueryLegs, Profile, Shutdown,
-        Ready, Pong, Digit, Talking, Latched, Inactive, RtcpBye, LegStats, QueryDone, Load,
+        Assume, AddLeg, UpdateLeg, SetLeg, SetRoom, RemoveLeg, Ping, QueryLegs, Profile, Shutdown,
+        Ready, Pong, Digit, Talking, Music, Latched, Inactive, RtcpBye, LegStats, QueryDone, Load,
     )
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ linear, so a leg's own voice is taken out of what it hears by bringing down its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from .codecs import Decoder, Encoder, make_decoder, make_encoder
 from .datagrams import PACKET, RTP_HEADER, Outbox
 from .legs import CODECS, G722, OPUS, RATES, Legs
+from .limiter import soften
 from .mix import Sums, sum_rooms
 from .playout import UNITS, Playout
 from .resample import Resampler
 from .rooms import Rooms
+from .sound import Sound
 
 CONCEAL_FRAMES = 8
 """Decoders fade by themselves over so many lost frames; what is lost longer is silence."""
 MAX_PACKETS = 128
 """Opus packets kept for one leg before the stale ones are thrown away."""
-FLUSH_TICKS = 10
-"""Ticks a shared encoder goes on after the last talker, before a constant silent payload stands in for it."""
 PEEK_TICKS = 10
 """A silent Opus leg is decoded so often all the same (200 ms): its packets' word for silence is not all there is."""
 _CELT_ONLY = 16
@@ -169,26 +169,6 @@ class Resamplers:
             resampler.move(src, dst)
 
 
-class SharedEncoder:
-    """What the listeners of one conference and codec are sent."""
-
-    def __init__(self, codec: int) -> None:
-        self._encoder = make_encoder(_NAMES[codec])
-        self._idle = 0
-        self._silence = np.zeros(samples_per_tick(int(RATES[codec])), np.float32)
-        self._silent_payload = b""
-
-    def encode(self, pcm: Float | None) -> bytes:
-        """One frame; None when nobody talks."""
-        if pcm is not None:
-            self._idle = 0
-            return self._encoder.encode(pcm)
-        if self._idle < FLUSH_TICKS or not self._silent_payload:
-            self._idle += 1
-            self._silent_payload = self._encoder.encode(self._silence)
-        return self._silent_payload
-
-
 class WideMix:
     """The wideband side of the engine. ``active``: there is a wideband leg at all."""
 
@@ -199,7 +179,10 @@ class WideMix:
         self._up = Resamplers(capacity)
         self._down = Resamplers(capacity)
         self._down_rooms = Resamplers(capacity)
-        self._shared: dict[tuple[int, int], SharedEncoder] = {}
+        self._shared: dict[tuple[int, int], Encoder] = {}
+        """By conference and codec: what those who only listen are sent."""
+        self._silent: dict[int, Encoder] = {}
+        """By codec: what everybody is sent whose conference is silent."""
         self._listeners: dict[tuple[int, int], Int] = {}
         self._rates_needed: dict[int, list[int]] = {}
         self._heard: Int = np.zeros(0, np.int64)
@@ -283,8 +266,8 @@ class WideMix:
                 leg.decode_frame(payload[row].tobytes() if there[row] else None, missing)
             energy[row] = np.dot(leg.pcm, leg.pcm) / leg.frame
 
-    def sum(self, legs: Legs, rooms: Rooms, heard: Int, narrow: Float) -> Sums:
-        """Add up all conferences. ``narrow``: float32[len(heard), 160], valid for G.711 rows.
+    def sum(self, legs: Legs, rooms: Rooms, sound: Sound, heard: Int, narrow: Float, tick: int) -> Sums:
+        """Add up all conferences. ``narrow``: float32[len(heard), 160], valid for G.711 rows and treated already.
 
         Returns what G.711 legs hear; the rest is kept for encode().
         """
@@ -292,12 +275,15 @@ class WideMix:
         self._heard = heard
         self._note_heard(legs, heard[rate_of_room > RATES[0]])
         plain = rate_of_room == RATES[0]
-        parts = [sum_rooms(self._capacity, heard[plain], legs.room[heard[plain]], narrow[plain])]
+        sums = sum_rooms(self._capacity, heard[plain], legs.room[heard[plain]], narrow[plain])
+        sound.limiter.apply(sums.rooms, sums.total, tick)
+        sound.limiter.follow(legs.room[sums.rows], sums.voice)
+        parts = [sums]
         self._totals = {}
         for rate in _WIDE_RATES:
             here = np.flatnonzero(rate_of_room == rate)
             if len(here):
-                for hears, sums in self._sum_at(rate, legs, heard[here], narrow[here]):
+                for hears, sums in self._sum_at(rate, legs, sound, heard[here], narrow[here], tick):
                     if hears == RATES[0]:
                         parts.append(sums)
                     else:
@@ -305,31 +291,41 @@ class WideMix:
                         self._totals[hears] = sums if known is None else _join([known, sums])
         return _join(parts)
 
-    def encode(self, legs: Legs, outbox: Outbox) -> None:
-        """Payloads of all wideband rows."""
+    def encode(self, legs: Legs, outbox: Outbox, comfort: Callable[[int], Float] | None) -> None:
+        """Payloads of all wideband rows. ``comfort``: by rate, what is heard while nobody speaks; None for silence."""
         heard = set(self._heard.tolist())
+        silence: dict[int, bytes] = {}
         for (room, codec), rows in self._listeners.items():
             sums = self._totals.get(int(RATES[codec]))
             slot = int(sums.slot_of_room[room]) if sums is not None else -1
-            total = sums.total[slot] if sums is not None and slot >= 0 else None
-            shared: list[int] = []
-            silent: list[int] = []
-            for row in rows.tolist():
-                if legs.deaf[row] or total is None or sums is None:
-                    silent.append(row)
-                elif row in heard or legs.listen_gain[row] != 1:
-                    own = total - sums.voice[sums.rows == row].sum(axis=0)
-                    _put(outbox, [row], self._legs[row].encode(own * legs.listen_gain[row]))
-                else:
-                    shared.append(row)
-            encoder = self._shared.get((room, codec))
-            if encoder is None:
-                encoder = self._shared[room, codec] = SharedEncoder(codec)
-            if total is None or shared:
-                _put(outbox, shared if total is not None else silent, encoder.encode(total))
-            if total is not None and silent:  # deaf ones
-                for row in silent:
-                    _put(outbox, [row], self._legs[row].encode(np.zeros_like(total)))
+            if sums is None or slot < 0:
+                if codec not in silence:
+                    silence[codec] = self._silent_payload(codec, comfort)
+                _put(outbox, rows, silence[codec])
+                continue
+            total = sums.total[slot]
+            alone = legs.deaf[rows] | (legs.listen_gain[rows] != 1) | np.isin(rows, self._heard)
+            for row in rows[alone].tolist():
+                own = total - sums.voice[sums.rows == row].sum(axis=0) if row in heard else total
+                own = own * (0 if legs.deaf[row] else legs.listen_gain[row])
+                soften(own[None])
+                _put(outbox, [row], self._legs[row].encode(own))
+            shared = rows[~alone]
+            if len(shared):
+                encoder = self._shared.get((room, codec))
+                if encoder is None:
+                    encoder = self._shared[room, codec] = make_encoder(_NAMES[codec])
+                whole = total.copy()
+                soften(whole[None])
+                _put(outbox, shared, encoder.encode(whole))
+
+    def _silent_payload(self, codec: int, comfort: Callable[[int], Float] | None) -> bytes:
+        """What every listener of a silent conference is sent in this tick."""
+        encoder = self._silent.get(codec)
+        if encoder is None:
+            encoder = self._silent[codec] = make_encoder(_NAMES[codec])
+        rate = int(RATES[codec])
+        return encoder.encode(np.zeros(samples_per_tick(rate), np.float32) if comfort is None else comfort(rate))
 
     def _note_heard(self, legs: Legs, rows: Int) -> None:
         """A leg that comes into the mix does so from silence: its filters start empty."""
@@ -339,7 +335,9 @@ class WideMix:
             self._down.reset(row)
         self._narrow_heard = now
 
-    def _sum_at(self, rate: int, legs: Legs, rows: Int, narrow: Float) -> Iterator[tuple[int, Sums]]:
+    def _sum_at(
+        self, rate: int, legs: Legs, sound: Sound, rows: Int, narrow: Float, tick: int
+    ) -> Iterator[tuple[int, Sums]]:
         """Sums of the conferences that mix at ``rate``, for each rate that is heard there."""
         source_rate = RATES[legs.codec[rows]]
         voice = np.zeros((len(rows), samples_per_tick(rate)), np.float32)
@@ -347,24 +345,23 @@ class WideMix:
             at = np.flatnonzero(source_rate == codec_rate)
             if not len(at):
                 continue
-            own = narrow[at] if codec_rate == RATES[0] else self._stack(legs, rows[at])
+            if codec_rate == RATES[0]:
+                own = narrow[at]
+            else:
+                own = np.stack([self._legs[row].pcm for row in rows[at].tolist()])
+                sound.treat(legs, rows[at], own)
             voice[at] = self._up.process(codec_rate, rate, rows[at], own)
         sums = sum_rooms(self._capacity, rows, legs.room[rows], voice)
-        active = np.flatnonzero(sums.slot_of_room >= 0)
+        sound.limiter.apply(sums.rooms, sums.total, tick)
+        sound.limiter.follow(legs.room[rows], voice)
         for hears in self._rates_needed[rate]:
             at = np.flatnonzero(source_rate == hears)
-            total = np.zeros((len(active), samples_per_tick(hears)), np.float32)
-            total[sums.slot_of_room[active]] = self._down_rooms.process(
-                rate, hears, active, sums.total[sums.slot_of_room[active]]
-            )
-            yield hears, Sums(sums.slot_of_room, total, rows[at], self._down.process(rate, hears, rows[at], voice[at]))
-
-    def _stack(self, legs: Legs, rows: Int) -> Float:
-        gain = legs.talk_gain[rows][:, None]
-        return np.stack([self._legs[int(row)].pcm for row in rows]) * gain
+            total = self._down_rooms.process(rate, hears, sums.rooms, sums.total)
+            own = self._down.process(rate, hears, rows[at], voice[at])
+            yield hears, Sums(sums.slot_of_room, sums.rooms, total, rows[at], own)
 
 
-def _put(outbox: Outbox, rows: list[int], payload: bytes) -> None:
+def _put(outbox: Outbox, rows: Int | list[int], payload: bytes) -> None:
     """Send ``payload`` to all of ``rows``."""
     size = min(len(payload), PACKET - RTP_HEADER)
     outbox.buffer[rows, RTP_HEADER : RTP_HEADER + size] = np.frombuffer(payload, np.uint8)[:size]
@@ -383,6 +380,7 @@ def _join(parts: list[Sums]) -> Sums:
         at += len(part.total)
     return Sums(
         slots,
+        np.concatenate([part.rooms for part in parts]),
         np.concatenate([part.total for part in parts]),
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.voice for part in parts]),

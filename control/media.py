@@ -21,9 +21,22 @@ import structlog
 from control.config import MediaConfig
 from control.mixer_process import MixerProcess, MixerStartError
 from control.placement import Placement
-from control.ports import MediaAddress, MediaFullError, MediaLost, MediaRestored
+from control.ports import DEFAULT_ROOM, MediaAddress, MediaFullError, MediaLost, MediaRestored
 from mixer.datagrams import open_lane
-from mixer.protocol import AddLeg, LegMedia, LegStats, Load, Message, QueryDone, QueryLegs, RemoveLeg, SetLeg, UpdateLeg
+from mixer.protocol import (
+    AddLeg,
+    LegMedia,
+    LegStats,
+    Load,
+    Message,
+    QueryDone,
+    QueryLegs,
+    RemoveLeg,
+    RoomSettings,
+    SetLeg,
+    SetRoom,
+    UpdateLeg,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -211,19 +224,30 @@ class MixerPool:
     def subscribe(self, handler: Callable[[Message], None]) -> None:
         self._handlers.append(handler)
 
-    def reserve(self, leg: str, conference: str, *, family: int = 4) -> MediaAddress:
+    def reserve(
+        self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM
+    ) -> MediaAddress:
         if (0, family) not in self._turn:
             raise MediaFullError(f"no media address for IPv{family}", retry_after=3600)
         place = self._placement.take(conference)
         if place.link_to is not None:
-            self._link(conference, place.link_to, place.mixer)
+            self._link(conference, place.link_to, place.mixer, room)
         place_of_lane = next(self._turn[place.mixer, family])
         mixer = self._mixers[place.mixer]
         host, port = self._lanes[place_of_lane].getsockname()[:2]
-        command = AddLeg(leg, conference, mixer.lanes.index(place_of_lane), _new_ssrc(), _NOTHING)
+        command = AddLeg(leg, conference, mixer.lanes.index(place_of_lane), _new_ssrc(), _NOTHING, room=room)
         self._seats[leg] = _Seat(place.mixer, command)
         announced = self._config.announce if family == 4 and self._config.announce else host
         return MediaAddress(announced, port, place_of_lane, command.ssrc)
+
+    def configure(self, conference: str, room: RoomSettings) -> None:
+        mixers = set()
+        for seat in self._seats.values():
+            if seat.command.conference == conference:
+                seat.command = replace(seat.command, room=room)
+                mixers.add(seat.mixer)
+        for mixer in mixers:
+            self._mixers[mixer].tell(SetRoom(conference, room))
 
     def connect(self, leg: str, media: LegMedia) -> None:
         seat = self._seats.get(leg)
@@ -241,11 +265,12 @@ class MixerPool:
         deaf: bool | None = None,
         talk_gain_db: float | None = None,
         listen_gain_db: float | None = None,
+        levelling: bool | None = None,
     ) -> None:
         seat = self._seats.get(leg)
         if seat is None:
             return
-        change = SetLeg(leg, mute, deaf, talk_gain_db, listen_gain_db)
+        change = SetLeg(leg, mute, deaf, talk_gain_db, listen_gain_db, levelling)
         given = {name: value for name in SetLeg.__slots__ if (value := getattr(change, name)) is not None}
         seat.command = replace(seat.command, **given)
         if seat.connected:
@@ -284,8 +309,11 @@ class MixerPool:
 
     # --- the mixers' side --------------------------------------------------------------------------------------------
 
-    def _link(self, conference: str, home: int, part: int) -> None:
-        """A leg between two mixers: each hears of the other all but what it said itself."""
+    def _link(self, conference: str, home: int, part: int, room: RoomSettings) -> None:
+        """A leg between two mixers: each hears of the other all but what it said itself.
+
+        What comes over it has been levelled where it was spoken.
+        """
         ssrcs = _new_ssrc(), _new_ssrc()
         names = _link_names(conference, home, part)
         for name, mixer, other, ours, theirs in zip(
@@ -294,7 +322,7 @@ class MixerPool:
             remote = self._lanes[self._link_lane[other]].getsockname()[:2]
             media = LegMedia("PCMA", 8, (8,), None, remote, None, rtcp_mux=True, remote_ssrc=theirs)
             lane = self._mixers[mixer].lanes.index(self._link_lane[mixer])
-            command = AddLeg(name, conference, lane, ours, media)
+            command = AddLeg(name, conference, lane, ours, media, levelling=False, room=room)
             self._seats[name] = _Seat(mixer, command, connected=True)
             self._mixers[mixer].tell(command)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from mixer.protocol import LegMedia, LegStats, Load, Message
+from mixer.protocol import LegMedia, LegStats, Load, Message, RoomSettings
 from sip.events import Event
 
 
@@ -46,6 +46,8 @@ class Phones(Protocol):
 
     def modify_session(self, call: str, offer: bytes) -> None:
         """Propose a new session (re-INVITE); glare is retried by the agent (RFC 3261 section 14.1)."""
+
+DEFAULT_ROOM = RoomSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,16 @@ class Media(Protocol):
     def subscribe(self, handler: Callable[[Message], None]) -> None:
         """Give every mixer event (mixer.protocol) to ``handler``, in order."""
 
-    def reserve(self, leg: str, conference: str, *, family: int = 4) -> MediaAddress:
-        """A place for the leg on a lane of its conference's mixer. Raises MediaFullError."""
+    def reserve(
+        self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM
+    ) -> MediaAddress:
+        """A place for the leg on a lane of its conference's mixer, the conference sounding as ``room`` says.
+
+        Raises MediaFullError.
+        """
+
+    def configure(self, conference: str, room: RoomSettings) -> None:
+        """How the conference sounds from now on, for the legs that are there."""
 
     def connect(self, leg: str, media: LegMedia) -> None:
         """Set the reserved leg's media going, or change it after a re-INVITE."""
@@ -105,6 +115,7 @@ class Media(Protocol):
         deaf: bool | None = None,
         talk_gain_db: float | None = None,
         listen_gain_db: float | None = None,
+        levelling: bool | None = None,
     ) -> None:
         """Change what the leg says and hears, also before connect()."""
 

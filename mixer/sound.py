@@ -22,7 +22,7 @@ from .talkers import TalkerSelector
 
 GATE = np.float32(24.0**2)
 """Mean square below which a frame is silence (-63 dBov), whatever the leg's noise: A-law's own zero stays out."""
-HOLD = 15
+HOLD = 20
 """Ticks for which a leg stays in the mix after it was last above its gate: pauses between words are not cut out."""
 
 Float = NDArray[np.float32]

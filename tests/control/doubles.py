@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from control.config import ConferenceConfig
-from control.ports import MediaAddress, MediaFullError
+from control.ports import DEFAULT_ROOM, MediaAddress, MediaFullError
 from control.service import ConferenceService
 from control.store.records import ConferenceRecord, EventRecord, LegRecord, Page, ParticipantRecord
-from mixer.protocol import LegMedia, LegStats, Load, Message
+from mixer.protocol import LegMedia, LegStats, Load, Message, RoomSettings
 from sip import events as sip
 
 START = 1_800_000_000.0
@@ -153,6 +153,7 @@ class Media:
         self.reserved: dict[str, MediaAddress] = {}
         self.connected: dict[str, LegMedia] = {}
         self.adjusted: dict[str, dict[str, Any]] = {}
+        self.rooms: dict[str, RoomSettings] = {}
         self.released: list[str] = []
         self.full = False
         self.stats_ready = True
@@ -161,11 +162,17 @@ class Media:
     def subscribe(self, handler: Callable[[Message], None]) -> None:
         self._handler = handler
 
-    def reserve(self, leg: str, conference: str, *, family: int = 4) -> MediaAddress:
+    def reserve(
+        self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM
+    ) -> MediaAddress:
+        self.rooms[conference] = room
         if self.full:
             raise MediaFullError("all rows are taken", retry_after=7)
         self.reserved[leg] = MediaAddress("192.0.2.1" if family == 4 else "2001:db8::1", 40000, 0, 1)
         return self.reserved[leg]
+
+    def configure(self, conference: str, room: RoomSettings) -> None:
+        self.rooms[conference] = room
 
     def connect(self, leg: str, media: LegMedia) -> None:
         assert leg in self.reserved
@@ -179,6 +186,7 @@ class Media:
         deaf: bool | None = None,
         talk_gain_db: float | None = None,
         listen_gain_db: float | None = None,
+        levelling: bool | None = None,
     ) -> None:
         assert leg in self.reserved
         self.adjusted[leg] = {
@@ -197,7 +205,9 @@ class Media:
     async def stats(self, leg: str) -> LegStats | None:
         if leg not in self.connected or not self.stats_ready:
             return None
-        return LegStats(leg, 500, 480, 5, 1, 0, 0, 4, 500, 3.5, 40.0, None, None, -30.0, False, 2.5)
+        counts = (500, 480, 5, 1, 0, 0, 4, 500)
+        quality = (0.01, 1.0, 90.0, 4.3, 0.0)
+        return LegStats(leg, *counts, 3.5, 40.0, None, None, -30.0, False, 2.5, *quality)
 
     def load(self) -> list[Load]:
         return [Load(len(self.connected), 1, 50, 0, 0, 300.0, 900.0, 500, 500, 0, 0, 0, {})]

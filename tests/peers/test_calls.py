@@ -35,8 +35,9 @@ def full_room(server: Server) -> Room:
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_sipps_own_callers_get_through(tmp_path: Path, server: Server, transport: str) -> None:
     room = server.api.conference()
-    to = {"target": server.sip, "service": room.number, "transport": transport}
-    with Sipp(tmp_path, "uac", calls=10, rate=20, hold_ms=500, **to) as sipp:  # type: ignore[arg-type]
+    with Sipp(
+        tmp_path, "uac", target=server.sip, service=room.number, calls=10, rate=20, hold_ms=500, transport=transport
+    ) as sipp:
         assert sipp.succeed().successful == 10
     eventually(lambda: [leg["end_kind"] for leg in room.legs()] == ["remote"] * 10, "10 ended legs", seen=room.legs)
 

@@ -33,7 +33,7 @@ class PrefixRule:
 class Trunk:
     """One provider. ``host`` is an address or name without brackets; ``user`` empty means no credentials.
 
-    ``from_user`` replaces the caller's number in From when set. No ``prefixes`` at all means every number as it is.
+    ``from_user`` replaces the caller's number in From when set. No ``prefixes`` at all: the trunk takes no number.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Trunk:
 
     def rule(self, number: str) -> PrefixRule | None:
         """The rule with the longest match, the first of equals."""
-        matching = [rule for rule in self.prefixes or (PrefixRule(),) if number.startswith(rule.match)]
+        matching = [rule for rule in self.prefixes if number.startswith(rule.match)]
         return max(matching, key=lambda rule: len(rule.match), default=None)
 
 

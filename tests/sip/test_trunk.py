@@ -34,6 +34,7 @@ def test_b35_prefix_rules_match_strip_and_add() -> None:
 
 def test_b35_number_no_rule_takes_is_a_wrong_number() -> None:
     assert numbers(PrefixRule("8", 0, ""), number="123") == []
+    assert numbers(number="123") == [], "an empty list of rules lets nothing out"
     assert Trunks().routes("123") == []
 
 

@@ -63,7 +63,7 @@ def test_a_rule_that_leaves_nothing_goes_nowhere() -> None:
 
 
 def test_star_and_hash_are_dialled_escaped() -> None:
-    assert numbers(number="*21#") == ["*21%23"]
+    assert numbers(PrefixRule(), number="*21#") == ["*21%23"]
 
 
 def test_bad_trunk_tables_are_refused() -> None:

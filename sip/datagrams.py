@@ -42,6 +42,7 @@ class DatagramSocket:
         fail: Callable[[Address], None],
     ) -> None:
         self._max_size = max_size
+        self._buffer = memoryview(bytearray(max_size + 1))
         self._receive = receive
         self._fail = fail
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -105,14 +106,14 @@ class DatagramSocket:
         batch: list[tuple[bytes, Address]] = []
         for _ in range(BATCH):
             try:
-                data, address = self._socket.recvfrom(self._max_size + 1)
+                size, address = self._socket.recvfrom_into(self._buffer)
             except BlockingIOError:
                 break
             except OSError:
                 self._read_errors()
                 continue
-            if len(data) <= self._max_size:
-                batch.append((data, (address[0], address[1])))
+            if size <= self._max_size:
+                batch.append((bytes(self._buffer[:size]), (address[0], address[1])))
         if batch:
             self._receive(self, batch)
         else:

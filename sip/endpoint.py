@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
@@ -25,6 +26,12 @@ MAX_REMEMBERED = 10_000
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared with, not bound to)
 
 log = structlog.get_logger(__name__)
+
+
+@functools.lru_cache(MAX_REMEMBERED)
+def _datagram_peer(host: str, port: int) -> Peer:
+    """One Peer for all datagrams of an address: transactions keep theirs for half a minute."""
+    return Peer("udp", host, port)
 
 
 class Endpoint:
@@ -171,7 +178,7 @@ class Endpoint:
         for data, address in batch:
             if remember:
                 self._remember(address, sock)
-            self._give(data, Peer("udp", *address), now)
+            self._give(data, _datagram_peer(*address), now)
         self._pump()
 
     def _receive_stream(self, messages: list[bytes], peer: Peer) -> None:

@@ -188,10 +188,11 @@ def stamp(request: Request, source: Peer) -> Peer:
         params = {"received": source.host}
     if params:
         _replace_top_via(request, via.with_params(**params))
-    if source.transport == "udp" and via.wants_rport:
+    port = via.port or DEFAULT_PORT
+    if (source.transport == "udp" and via.wants_rport) or port == source.port:
         return source
     # Over a connection the answer goes back on it; the sent-by port is for when it is gone by then.
-    return Peer(source.transport, source.host, via.port or DEFAULT_PORT, source.flow)
+    return Peer(source.transport, source.host, port, source.flow)
 
 
 def _replace_top_via(request: Request, via: Via) -> None:

@@ -48,8 +48,8 @@ class Input(StrEnum):
     TRYING = "100 due"
 
 
-Key = tuple[object, ...]
-"""What a transaction is found by."""
+Key = str
+"""What a transaction is found by: one string, as thousands of them stand by."""
 
 S, I = State, Input  # noqa: E741 - the tables below read as in the RFC's figures
 

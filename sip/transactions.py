@@ -102,7 +102,7 @@ class Transactions:
 
     def merged(self, request: Request, transaction: ServerTransaction) -> bool:
         """Whether this request, outside any dialog, has come another way already (section 8.2.2.2)."""
-        origin: Key = (request.from_.tag, request.call_id, request.cseq.number, request.method)
+        origin = f"{request.from_.tag} {request.call_id} {request.cseq}"
         if self._origins.setdefault(origin, transaction.key) != transaction.key:
             return True
         transaction.origin = origin
@@ -110,7 +110,7 @@ class Transactions:
 
     def receive_response(self, response: Response, source: Peer, now: float) -> bool:
         """False for a stray response, which is dropped."""
-        transaction = self._clients.get((response.via.branch, response.cseq.method))
+        transaction = self._clients.get(f"{response.via.branch} {response.cseq.method}")
         if transaction is None:
             return False
         transaction.receive(response, source, now)
@@ -126,7 +126,7 @@ class Transactions:
 
     def request(self, request: Request, peer: Peer, user: ClientUser, now: float) -> ClientTransaction:
         """Send a request whose top Via carries a branch of its own."""
-        key = (request.via.branch, request.method)
+        key = f"{request.via.branch} {request.method}"
         kind = InviteClient if request.method == "INVITE" else NonInviteClient
         transaction = kind(self, key, request, peer, user)
         self._clients[key] = transaction
@@ -144,6 +144,6 @@ def _server_key(request: Request, method: str) -> Key:
     via = request.via
     branch = via.branch
     if branch is not None and branch.startswith(MAGIC_COOKIE):
-        return branch, via.host.lower(), via.port, method
+        return f"{branch} {via.host.lower()} {via.port} {method}"
     # RFC 2543 (section 17.2.3): an ACK differs from its INVITE in the To tag, so that takes no part.
-    return request.uri, request.from_.tag, request.call_id, request.cseq.number, str(via), method
+    return f"{request.uri} {request.from_.tag} {request.call_id} {request.cseq.number} {via} {method}"

@@ -359,10 +359,10 @@ def _machines() -> list[Transaction]:
     layer = Layer()
     request = make_request("INVITE")
     return [
-        InviteClient(layer.layer, ("1",), request, UDP, layer),
-        NonInviteClient(layer.layer, ("2",), request, UDP, layer),
-        InviteServer(layer.layer, ("3",), request, UDP, 0.0),
-        NonInviteServer(layer.layer, ("4",), UDP),
+        InviteClient(layer.layer, "1", request, UDP, layer),
+        NonInviteClient(layer.layer, "2", request, UDP, layer),
+        InviteServer(layer.layer, "3", request, UDP, 0.0),
+        NonInviteServer(layer.layer, "4", UDP),
     ]
 
 

@@ -188,8 +188,8 @@ class World:
         self._next_send: dict[str, float] = {}
 
     def call(
-        self, name: str, room: str = "room", *, codec: str = "PCMU", tone: float | None = None, amplitude: float = 6000,
-        ptime: int = 20, pcm: Float | None = None, media: LegMedia | None = None, **leg: object,
+        self, name: str, conference: str = "room", *, codec: str = "PCMU", tone: float | None = None,
+        amplitude: float = 6000, ptime: int = 20, pcm: Float | None = None, media: LegMedia | None = None, **leg: object,
     ) -> Phone:  # fmt: skip
         """A phone joins a conference; it sends ``pcm``, a tone, or silence."""
         rate = int(RATES[CODECS[codec]])
@@ -204,7 +204,7 @@ class World:
         pt = payload_type(codec)
         media = media or LegMedia(codec, pt, (pt,), 101, phone.address, None, rtcp_mux=True)
         lane = number % len(self.engine.fds)
-        self.engine.apply(AddLeg(name, room, lane, 5000 + number, media, **leg))  # type: ignore[arg-type]
+        self.engine.apply(AddLeg(name, conference, lane, 5000 + number, media, **leg))  # type: ignore[arg-type]
         return phone
 
     def inject(self, data: bytes, source: tuple[str, int], *, lane: int = 0) -> None:

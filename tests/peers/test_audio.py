@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.peers.audio import Recording, assert_hears, assert_silent, gaps, level_dbov, read_wav, write_tone
+from tests.peers.audio import (
+    Recording,
+    assert_hears,
+    assert_silent,
+    assert_steady,
+    gaps,
+    level_dbov,
+    read_wav,
+    write_tone,
+)
 
 
 def test_a_tone_is_measured_at_the_level_it_was_written_with(tmp_path: Path) -> None:
@@ -24,6 +33,9 @@ def test_a_gap_is_found_where_it_is(tmp_path: Path) -> None:
     ((start, length),) = gaps(Recording(recording.rate, holed), 1000)
     assert start == pytest.approx(0.5, abs=0.06)
     assert length == pytest.approx(0.2, abs=0.06)
+    assert_steady(recording, 1000)
+    with pytest.raises(AssertionError, match="gaps"):
+        assert_steady(Recording(recording.rate, holed).part(0.4, 0.9), 1000)
 
 
 def test_wrong_levels_ones_own_voice_and_sound_in_silence_are_noticed(tmp_path: Path) -> None:

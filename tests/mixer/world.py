@@ -188,9 +188,18 @@ class World:
         self._next_send: dict[str, float] = {}
 
     def call(
-        self, name: str, conference: str = "room", *, codec: str = "PCMU", tone: float | None = None,
-        amplitude: float = 6000, ptime: int = 20, pcm: Float | None = None, media: LegMedia | None = None, **leg: object,
-    ) -> Phone:  # fmt: skip
+        self,
+        name: str,
+        conference: str = "room",
+        *,
+        codec: str = "PCMU",
+        tone: float | None = None,
+        amplitude: float = 6000,
+        ptime: int = 20,
+        pcm: Float | None = None,
+        media: LegMedia | None = None,
+        **leg: object,
+    ) -> Phone:
         """A phone joins a conference; it sends ``pcm``, a tone, or silence."""
         rate = int(RATES[CODECS[codec]])
         if pcm is None:

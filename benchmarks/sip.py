@@ -162,6 +162,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     chosen = options()
+    usage.steady()
     sink = open_socket()  # takes what the server sends to callers that do not listen
     settings = {
         "VECHE_MEDIA__INACTIVITY_SECONDS": "600",  # nobody here sends a packet

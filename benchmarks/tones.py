@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from mixer.g711 import DECODE, ENCODE, PCMU, SILENCE
 
-AMPLITUDE = 6000
+AMPLITUDE = 2300
+"""Of 32768: -26 dBov, the nominal speech level of telephony (ITU-T P.56), which a levelling mixer leaves as it is."""
 HEARD = 0.5
 """Part of the sent amplitude from which a tone counts as heard (-6 dB)."""
 LEAKED = 0.1

@@ -29,4 +29,5 @@ def _machine() -> dict[str, object]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
     }

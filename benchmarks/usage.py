@@ -49,6 +49,8 @@ def steady() -> None:
     """
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    if (nice := os.getpriority(os.PRIO_PROCESS, 0)) < 0:
+        print(f"measured at priority {nice}, the server too; in operation its control process has the ordinary one")
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores / 4:
         print(f"other programs are at work here (load {load:.1f} on {cores} cores): they make the figures worse")

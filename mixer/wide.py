@@ -26,8 +26,8 @@ CONCEAL_FRAMES = 8
 """Decoders fade by themselves over so many lost frames; what is lost longer is silence."""
 MAX_PACKETS = 128
 """Opus packets kept for one leg before the stale ones are thrown away."""
-PEEK_TICKS = 10
-"""A silent Opus leg is decoded so often all the same (200 ms): its packets' word for silence is not all there is."""
+PEEK_TICKS = 20
+"""A silent Opus leg is decoded so often all the same (400 ms): its packets' word for silence is not all there is."""
 _CELT_ONLY = 16
 _20_MS = frozenset((1, 5, 9, 13, 15, 19, 23, 27, 31))
 _NAMES = {number: name for name, number in CODECS.items()}

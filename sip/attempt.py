@@ -96,8 +96,7 @@ class Attempt:
         path = Path(self._core, dialog)
         uri = self.destination.uri
         path.learn_or_trust((uri.host, uri.port or DEFAULT_PORT), transaction.source)
-        ack = dialog.ack(transaction.request.cseq.number)
-        self._acks[tag] = self._core.send_ack(ack, path.peer), path.peer
+        self._acks[tag] = self._core.send_ack(dialog.ack(transaction.request), path.peer), path.peer
         if self._owner.over:
             # Another fork or the CANCEL was first: this one is answered and ended.
             Bye(self._core, dialog, path.peer, self.destination.credentials, _nothing).send("", now)

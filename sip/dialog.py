@@ -79,9 +79,13 @@ class Dialog:
         self.local_seq += 1
         return self._build(method, self.local_seq)
 
-    def ack(self, number: int) -> Request:
-        """The ACK for a 2xx to the INVITE of that CSeq number (section 13.2.2.4)."""
-        return self._build("ACK", number)
+    def ack(self, invite: Request) -> Request:
+        """The ACK for a 2xx to that INVITE, with its CSeq number and its credentials (section 13.2.2.4)."""
+        ack = self._build("ACK", invite.cseq.number)
+        for name in ("Authorization", "Proxy-Authorization"):
+            for value in invite.headers.get_all(name):
+                ack.headers.add(name, value)
+        return ack
 
     def in_order(self, request: Request) -> bool:
         """Take note of a request's CSeq; False when it is lower than one already seen (section 12.2.2)."""

@@ -124,7 +124,7 @@ class Proposal:
             except RoutingError:
                 call.end(EndKind.TRANSPORT, "the far side moved out of reach", now, bye=True)
         peer = call.path.peer
-        self._ack = call.core.send_ack(call.dialog.ack(transaction.request.cseq.number), peer), peer
+        self._ack = call.core.send_ack(call.dialog.ack(transaction.request), peer), peer
         if not call.over:
             self._proposals.answered(session_of(response), now)
 

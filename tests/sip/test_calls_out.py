@@ -288,6 +288,25 @@ def test_b35_a_number_goes_to_the_trunk_by_its_prefix_and_signs_in_when_challeng
     assert desk.last(CallAnswered)
 
 
+def credentials_of(request: Request) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in request.headers if name.endswith("Authorization")]
+
+
+def test_b35_the_ack_of_an_answer_carries_the_credentials_of_its_invite() -> None:
+    desk = trunk_desk()
+    known = {"veche": HashedCredentials.of("veche", "trunk", "pw")}.get
+    proxy, registrar = DigestServer("trunk", known, b"x"), DigestServer("pbx", known, b"y")
+    _, invite = desk.outgoing("+375291234567")
+    desk.reply(invite, 407, headers=challenge(proxy, desk.now))
+    wanted = tuple(("WWW-Authenticate", value) for value in registrar.challenge(desk.now))
+    desk.reply(desk.requests("INVITE")[-1], 401, headers=wanted)
+    again = desk.requests("INVITE")[-1]
+    assert [name for name, _ in credentials_of(again)] == ["Proxy-Authorization", "Authorization"]
+    (ack,) = desk.reply(again, 200, body=ANSWER)
+    assert isinstance(ack, Request)
+    assert sorted(credentials_of(ack)) == sorted(credentials_of(again))
+
+
 @pytest.mark.parametrize(
     ("user", "from_user", "shown"),
     [
@@ -500,6 +519,18 @@ def test_a_reinvite_of_ours_is_acknowledged_and_its_answer_reported() -> None:
     assert (ack.method, ack.cseq.number) == ("ACK", request.cseq.number)
     assert desk.last(SessionAnswered) == SessionAnswered(call, ANSWER)
     assert desk.reply(request, 200, body=ANSWER)[0].encode() == ack.encode()
+
+
+def test_the_ack_of_a_challenged_reinvite_carries_its_credentials() -> None:
+    desk = trunk_desk()
+    server = DigestServer("trunk", {"veche": HashedCredentials.of("veche", "trunk", "pw")}.get, b"x")
+    call, invite = desk.outgoing("+375291234567")
+    desk.reply(invite, 200, body=ANSWER)
+    desk.agent.modify_session(call, OFFER, desk.now)
+    desk.reply(reinvite(desk), 407, headers=challenge(server, desk.now))
+    (ack,) = desk.reply(reinvite(desk), 200, body=ANSWER)
+    assert isinstance(ack, Request)
+    assert credentials_of(ack) == credentials_of(reinvite(desk)) != []
 
 
 def test_a_refused_reinvite_of_ours_is_reported_and_the_call_goes_on() -> None:

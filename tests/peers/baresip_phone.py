@@ -116,7 +116,7 @@ class BaresipPhone:
 
     def wait_registered(self) -> None:
         """By its log: the event is often over before we listen."""
-        self.child.output.wait(lambda line: "binding]" in line, "registration")
+        self.child.output.wait(lambda line: "binding" in line, "registration")
 
     def wait_confirmed(self) -> None:
         self.wait("CALL_ESTABLISHED")

@@ -31,11 +31,14 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from control.keypad.keymap import Keymap, make_keymap
+
 ROOT = Path(__file__).resolve().parent.parent
 """The working tree: the folder that holds ./veche. Relative data directories start here."""
 SHIPPED = ROOT / "config" / "veche.toml"
 ENV_PREFIX = "VECHE_"
 MAX_LANES = 64
+MAX_LANGUAGES = 9
 DATABASE_FILE = "veche.db"
 
 _HOST_NAME = re.compile(
@@ -88,7 +91,7 @@ def _json_list(value: object) -> object:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise ValueError('must be a JSON list such as [{"match": "80", "strip": 2, "add": "375"}]') from error
+        raise ValueError("must be a list of tables in JSON, see config/veche.toml") from error
 
 
 def _lower(value: object) -> object:
@@ -175,6 +178,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Ports = Annotated[PortRange, BeforeValidator(_port_range), PlainSerializer(str)]
 Transport = Annotated[Literal["udp", "tcp"], BeforeValidator(_lower)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 CodecName = Annotated[Literal["OPUS", "G722", "PCMA", "PCMU"], BeforeValidator(_upper)]
 
 
@@ -295,6 +299,79 @@ class ConferenceConfig(Section):
         return self
 
 
+class GuideLine(Section):
+    """A dial-in number: callers of it are asked for the conference's number, in a language of their choice."""
+
+    number: str = Field(pattern=r"^\d{1,32}$")
+    language: Language = "ru"
+    languages: Annotated[tuple[Language, ...], BeforeValidator(_comma_list), AfterValidator(_distinct)] = (
+        "ru",
+        "be",
+        "en",
+    )
+    keypad: str = Field(default="default", min_length=1)
+
+    @model_validator(mode="after")
+    def _offered(self) -> Self:
+        if self.language not in self.languages:
+            raise ValueError(f"language {self.language} must be one of languages {', '.join(self.languages)}")
+        if len(self.languages) > MAX_LANGUAGES:
+            raise ValueError(f"languages must name at most {MAX_LANGUAGES}: each needs a key")
+        return self
+
+
+class GuideConfig(Section):
+    """The voice guide: dial-in numbers, and how patient it is."""
+
+    lines: Annotated[tuple[GuideLine, ...], BeforeValidator(_json_list)] = ()
+    language: Language = "ru"
+    attempts: int = Field(default=3, ge=1, le=10)
+    answer_seconds: float = Field(default=8, ge=2, le=60)
+    pause_seconds: float = Field(default=4, ge=1, le=20)
+    limit_seconds: float = Field(default=300, ge=30, le=3600)
+    wait_minutes: float = Field(default=30, ge=1, le=1440)
+    name_seconds: float = Field(default=5, ge=1, le=30)
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        numbers = [line.number for line in self.lines]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("lines must not name a number twice")
+        return self
+
+
+class KeypadProfile(Section):
+    """Which keys do what in a conference, where it differs from the default."""
+
+    name: str = Field(min_length=1)
+    keys: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        make_keymap(self.keys)
+        return self
+
+
+class KeypadConfig(Section):
+    """The keypad in a conference."""
+
+    pause_seconds: float = Field(default=1.5, ge=0.5, le=10)
+    extend_minutes: int = Field(default=30, ge=1, le=1440)
+    profiles: Annotated[tuple[KeypadProfile, ...], BeforeValidator(_json_list)] = ()
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        names = [profile.name for profile in self.profiles]
+        if len(set(names)) < len(names):
+            raise ValueError("profiles must not name one twice")
+        return self
+
+    @property
+    def keymaps(self) -> dict[str, Keymap]:
+        """By profile name; ``default`` is always among them."""
+        return {"default": make_keymap({}), **{profile.name: make_keymap(profile.keys) for profile in self.profiles}}
+
+
 class DataConfig(Section):
     """Where things are kept, and the key secrets are sealed with."""
 
@@ -326,6 +403,8 @@ class Config(Section):
     sip: SipConfig = SipConfig()
     media: MediaConfig = MediaConfig()
     conference: ConferenceConfig = ConferenceConfig()
+    guide: GuideConfig = GuideConfig()
+    keypad: KeypadConfig = KeypadConfig()
     data: DataConfig = DataConfig()
     log: LogConfig = LogConfig()
 
@@ -333,7 +412,18 @@ class Config(Section):
     def _apart(self) -> Self:
         if "udp" in self.sip.transports and self.sip.port in self.media.ports.numbers:
             raise ValueError(f"media.ports {self.media.ports} must not hold sip.port {self.sip.port}: both are UDP")
+        for line in self.guide.lines:
+            if line.keypad not in self.keypad.keymaps:
+                raise ValueError(f"guide.lines {line.number}: keypad.profiles has no profile {line.keypad}")
         return self
+
+
+_LISTED: Mapping[str, type[Section]] = {
+    "sip.trunk.prefixes": PrefixRule,
+    "guide.lines": GuideLine,
+    "keypad.profiles": KeypadProfile,
+}
+"""What the tables of a list hold."""
 
 
 # --- reading it ------------------------------------------------------------------------------------------------------
@@ -415,7 +505,8 @@ def _describe(error: ErrorDetails, origins: Mapping[str, str]) -> str:
     origin = _origin([] if across else keys, message, origins)
     if error["type"] == "extra_forbidden":
         dotted = [key for key in keys if not key.isdigit()]
-        known = _known(dotted) if len(dotted) == len(keys) else f"known: {', '.join(PrefixRule.model_fields)}"
+        listed = _LISTED.get(".".join(dotted[:-1]))
+        known = f"known: {', '.join(listed.model_fields)}" if listed else _known(dotted)
         return f"{name}: no such key; {known} (from {origin})"
     if error["type"] == "model_type":
         message = "must be a table"

@@ -1,0 +1,1 @@
+"""The telephone keypad of somebody who is in a conference."""

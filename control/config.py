@@ -502,7 +502,8 @@ def _describe(error: ErrorDetails, origins: Mapping[str, str]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be").replace("String should", "must")
     across = isinstance(error["input"], dict | Section) and error["type"] == "value_error"
-    origin = _origin([] if across else keys, message, origins)
+    inside_a_list = any(key.isdigit() for key in keys)
+    origin = _origin([] if across and not inside_a_list else keys, message, origins)
     if error["type"] == "extra_forbidden":
         dotted = [key for key in keys if not key.isdigit()]
         listed = _LISTED.get(".".join(dotted[:-1]))

@@ -8,6 +8,7 @@ import pytest
 
 from control import schemas as s
 from control.legs import info_digit
+from control.ports import MediaAddress, MediaLost, MediaRestored
 from control.store.records import LegRecord
 from mixer import protocol as mx
 from sdp.session import SessionDescription
@@ -431,3 +432,39 @@ async def test_a_caller_who_gives_up_before_the_acknowledgement_leaves_a_record(
     server.phones.emit(sip.CallCancelled(call, "The caller gave up"))
     cdr = await only_cdr(server)
     assert (cdr.end_kind, cdr.status) == ("cancelled", 487)
+
+
+async def test_n13_a_lost_mixer_hangs_up_nobody_and_the_conference_tells_of_it() -> None:
+    server = Server()
+    view = await conference(server)
+    call = server.phones.join("200")
+    leg = leg_of(server)
+    server.media.emit(mx.Talking(leg, True, -20.0))
+    server.media.emit(MediaLost(0, "killed", (leg,)))
+    assert not (await server.service.participants(view.id)).items[0].talking
+    server.clock.now += 60
+    server.media.emit(MediaRestored(0, 0.4, (leg,)))
+    server.media.emit(mx.Inactive(leg, 60.0))
+    assert server.phones.calls[call] == "up"
+    assert server.store.kinds()[-3:] == ["conference.media_lost", "participant.talking", "conference.media_restored"]
+
+
+async def test_one_invitation_that_goes_wrong_keeps_no_other_from_ringing(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    view = await conference(server)
+    ids = []
+    for number in ("375290000001", "375290000002"):
+        added = await server.service.add_participant(view.id, s.AddParticipant(number=number), by="op")
+        ids.append(added.id)
+    reserve, broken = server.media.reserve, iter([True])
+
+    def fail_once(leg: str, conference: str, *, family: int = 4) -> MediaAddress:
+        if next(broken, False):
+            raise RuntimeError("unforeseen")
+        return reserve(leg, conference, family=family)
+
+    monkeypatch.setattr(server.media, "reserve", fail_once)
+    await server.service.invite_many(view.id, ids, by="op")
+    assert [entry[2] for entry in server.phones.done if entry[0] == "invite"] == ["375290000002"]
+    server.pass_time(60)
+    assert (await server.service.get(view.id)).seats_taken == 0

@@ -310,6 +310,17 @@ def test_a_planned_participant_is_recognised_by_the_number_he_calls_from() -> No
     assert other.number == ANNA.number
 
 
+def test_two_calls_from_one_number_at_the_same_moment_are_two_people() -> None:
+    conference = make()
+    add(conference, ANNA.number)
+    first = conference.admit(ANNA, None, "leg1", START)
+    second = conference.admit(ANNA, None, "leg2", START)
+    assert first is not second
+    conference.joined("leg2", START)
+    conference.joined("leg1", START)
+    assert conference.seats_taken == 2
+
+
 def test_who_calls_in_while_his_phone_rings_is_in_and_the_ringing_stops() -> None:
     conference = make()
     vera = add(conference, ANNA.number)

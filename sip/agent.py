@@ -126,7 +126,7 @@ class UserAgent:
         core = self._core
         name = core.token()
         caller = NameAddr(one_line(from_name), SipUri(user=from_user or None, host=self.config.realm))
-        OutgoingInvite(core, name, Outgoing(number, caller, offer), self._router.resolve).start(now)
+        OutgoingInvite(core, name, Outgoing(number, caller, offer), self._router).start(now)
         return name
 
     def ring(self, call: str, now: float, status: int = 180, body: bytes | None = None) -> None:

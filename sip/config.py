@@ -20,6 +20,8 @@ class SipConfig:
     """Our SIP domain and digest realm; empty: the first host."""
     ring_seconds: float = 60.0
     """How long an outgoing call may ring before it counts as not answered."""
+    follow_to_numbers: bool = False
+    """Whether a phone we call may redirect the call to a number on a trunk: the operator pays for what it names."""
     user_agent: str = "Veche"
     min_expires: int = 60
     max_expires: int = 3600

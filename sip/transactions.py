@@ -143,7 +143,8 @@ def _reaches(one: Peer, two: Peer) -> bool:
 def _server_key(request: Request, method: str) -> Key:
     via = request.via
     branch = via.branch
-    if branch is not None and branch.startswith(MAGIC_COOKIE):
+    if branch is not None and branch.startswith(MAGIC_COOKIE) and branch != MAGIC_COOKIE:
         return f"{branch} {via.host.lower()} {via.port} {method}"
-    # RFC 2543 (section 17.2.3): an ACK differs from its INVITE in the To tag, so that takes no part.
+    # RFC 2543 (section 17.2.3), and a cookie with nothing unique after it (RFC 4475 section 3.2.1): an ACK differs from
+    # its INVITE in the To tag, so that takes no part.
     return f"{request.uri} {request.from_.tag} {request.call_id} {request.cseq.number} {via} {method}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sip.attempt import Attempt
 from sip.call import Call
@@ -15,14 +14,11 @@ from sip.headers import NameAddr
 from sip.message import Headers, ParseError, Request, Response
 from sip.path import Path
 from sip.reasons import failure_kind, words
-from sip.routing import Destination, caller_of
+from sip.routing import Destination, Router, caller_of
 from sip.uri import SipUri
 
 MAX_REDIRECTS = 8
 """Targets that redirections may add to one call."""
-
-Resolver = Callable[[SipUri | str, float], list[Destination]]
-"""``Router.resolve``: where a URI leads now. Raises RoutingError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +34,13 @@ class OutgoingInvite:
     """Answered, it makes way for a ``Call`` of the same name. All targets given ring at once; those of redirections
     are tried one after the other when nothing else is left."""
 
-    def __init__(self, core: Core, name: str, outgoing: Outgoing, resolve: Resolver) -> None:
+    def __init__(self, core: Core, name: str, outgoing: Outgoing, router: Router) -> None:
         self.core = core
         self.name = name
         self.over = False
         self.user = outgoing.caller.user
         self._outgoing = outgoing
-        self._resolve = resolve
+        self._router = router
         self._call_id = f"{core.token()}@{core.config.realm}"
         self._tag = core.token()
         self._address: SipUri | None = None
@@ -61,7 +57,7 @@ class OutgoingInvite:
         """Call wherever the number leads; nowhere is a failure like any other."""
         self._ring_limit = self.core.timers.at(now + self.core.config.ring_seconds, self._not_answered)
         try:
-            destinations = self._resolve(self._outgoing.to, now)
+            destinations = self._router.resolve(self._outgoing.to, now)
         except RoutingError as error:
             self._fail(Failure(error.status, str(error), failure_kind(error.status)))
             return
@@ -102,14 +98,17 @@ class OutgoingInvite:
         self._cancel_all(200, "Call completed elsewhere", now)
 
     def redirected(self, attempt: Attempt, response: Response, now: float) -> None:
-        """Section 8.1.3.4: follow the contacts not tried yet, the preferred ones first."""
+        """Section 8.1.3.4: follow the contacts not tried yet, the preferred ones first. Where none of them may be
+        followed, whoever was called has as good as refused."""
         try:
             contacts = sorted(response.contacts, key=lambda contact: -contact.q)
         except ParseError:
             contacts = []
-        for contact in contacts:
-            self._follow(contact.uri, now)
-        self.failed(attempt, Failure.of_response(response), now)
+        refusals = [self._follow(contact.uri, attempt, now) for contact in contacts]
+        failure = Failure.of_response(response)
+        if refusals and all(refusals):
+            failure = replace(failure, reason=refusals[0], kind=FailureKind.REJECTED)
+        self.failed(attempt, failure, now)
 
     def failed(self, attempt: Attempt, failure: Failure, now: float) -> None:
         if attempt in self._live:
@@ -128,17 +127,19 @@ class OutgoingInvite:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _follow(self, uri: SipUri | str, now: float) -> None:
+    def _follow(self, contact: SipUri | str, attempt: Attempt, now: float) -> str:
+        """Put it on the queue, unless it leads nowhere new; why not, when that is not allowed."""
         try:
-            destinations = self._resolve(uri, now)
-        except RoutingError:
-            return
+            destinations = self._router.redirect(contact, attempt.destination, attempt.transaction.source, now)
+        except RoutingError as error:
+            return str(error) if error.status == 403 else ""
         for destination in destinations:
             text = str(destination.uri)
             if self._redirects < MAX_REDIRECTS and text not in self._tried:
                 self._redirects += 1
                 self._tried.add(text)
                 self._queue.append(destination)
+        return ""
 
     def _try(self, destination: Destination, now: float) -> None:
         attempt = Attempt(self, destination, self._invite(destination))

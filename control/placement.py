@@ -15,8 +15,11 @@ from mixer.protocol import Load
 TICK_US = 20_000.0
 BUDGET = 0.7
 """Share of the tick a mixer may use: beyond it, one late packet burst makes a tick late."""
-LATE_SHARE = 0.04
-"""Share of late ticks in a second from which on a mixer takes nobody, whatever its mean says."""
+LATE_SHARE = 0.1
+"""Share of late ticks in a second from which on a mixer that has work takes nobody, whatever its mean says."""
+LATE_FROM = 0.3
+"""Share of the tick in use from which on late ticks are the mixer's own doing. Below, another program held the machine
+up for a moment, and refusing a call would not help."""
 BASE_US = 800.0
 """Time of a tick that does not grow with its legs."""
 FIRST_GUESS_US = 8.0
@@ -40,7 +43,8 @@ class MixerRoom:
 
     def note(self, load: Load) -> None:
         """Take in a report of the last second."""
-        self.late = load.ticks > 0 and (load.late_ticks + load.skipped_ticks) / load.ticks > LATE_SHARE
+        late = load.late_ticks + load.skipped_ticks > LATE_SHARE * load.ticks
+        self.late = late and load.tick_us > LATE_FROM * TICK_US
         if load.legs >= MEASURED_FROM:
             measured = max(load.tick_us - BASE_US, 0.0) / load.legs
             self.leg_us += (measured - self.leg_us) * 0.3

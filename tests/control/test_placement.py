@@ -60,7 +60,9 @@ def test_admission_follows_the_measured_cost_of_a_leg() -> None:
 def test_a_mixer_with_late_ticks_takes_nobody_until_it_has_caught_up() -> None:
     placement = Placement(1, 100)
     placement.take("room")
-    placement.rooms[0].note(load(1, 900, late=5))
+    placement.rooms[0].note(load(1, 900, late=8))
+    placement.take("room")  # a mixer with nothing to do was only held up by others
+    placement.rooms[0].note(load(1, 0.4 * TICK_US, late=8))
     with pytest.raises(MediaFullError):
         placement.take("room")
     placement.rooms[0].note(load(1, 900))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import ipaddress
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -120,23 +119,11 @@ def route(uri: SipUri, via: Via, source: Peer) -> Peer:
     """Where to send requests for a contact that was registered from ``source``.
 
     Over TCP the connection is reused. Over UDP a contact that is not at its source is behind a NAT, so that only the
-    source reaches it - unless the REGISTER's Via names the very source: then there is no NAT, and the phone means it.
+    source reaches it - unless the REGISTER's Via names the very source: then there is no NAT, and the phone may mean
+    another port or transport of its own. Never another host: a phone that signs in as a number at a trunk's address
+    would have us pay for its calls.
     """
-    if source.flow is not None:
-        return source
-    port = uri.port or 5060
-    if uri.transport == source.transport and (uri.host, port) == (source.host, source.port):
-        return source
     untouched = (via.host, via.port or 5060) == (source.host, source.port)
-    if not untouched or uri.transport not in ("udp", "tcp") or not _reachable(uri.host, source.host):
+    if source.flow is not None or not untouched or uri.host != source.host or uri.transport not in ("udp", "tcp"):
         return source
-    return Peer(uri.transport, uri.host, port)
-
-
-def _reachable(host: str, source: str) -> bool:
-    """Whether the contact's address can be meant for us: an address, and not a private one seen from outside."""
-    try:
-        address, origin = ipaddress.ip_address(host), ipaddress.ip_address(source)
-    except ValueError:
-        return False
-    return not address.is_unspecified and not address.is_multicast and (origin.is_private or not address.is_private)
+    return Peer(uri.transport, uri.host, uri.port or 5060)

@@ -214,8 +214,9 @@ def test_contact_that_cannot_be_called_is_refused(registrar: Registrar, contact:
         ("sip:1001@9.9.9.9:5062", None, "9.9.9.9", 5062),
         ("sip:1001@192.168.1.20:5060", "192.168.1.20:5060", "9.9.9.9", 5062),  # behind a NAT
         ("sip:1001@192.168.1.20:5060", None, "9.9.9.9", 5062),  # private, seen from outside
-        ("sip:1001@8.8.4.4:5070", None, "8.8.4.4", 5070),  # no NAT, another address is meant
-        ("sip:1001@8.8.4.4:5070", "192.168.1.20", "9.9.9.9", 5062),
+        ("sip:1001@9.9.9.9:5070", None, "9.9.9.9", 5070),  # no NAT, another port is meant
+        ("sip:1001@9.9.9.9:5070", "192.168.1.20", "9.9.9.9", 5062),
+        ("sip:+37529@8.8.4.4:5070", None, "9.9.9.9", 5062),  # somebody else's address, perhaps a trunk's
         ("sip:1001@phone.local", None, "9.9.9.9", 5062),
         ("sip:1001@0.0.0.0", None, "9.9.9.9", 5062),
     ],

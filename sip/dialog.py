@@ -40,14 +40,17 @@ class Dialog:
 
     @classmethod
     def of_server(cls, request: Request, tag: str, local_seq: int) -> Dialog:
-        """The UAS's side (section 12.1.1). Raises ParseError when Contact or Record-Route cannot be used."""
+        """The UAS's side (section 12.1.1). Raises ParseError when Contact or Record-Route cannot be used.
+
+        An RFC 2543 caller may leave Contact out and is then reached at his From (RFC 4475 section 3.4.1).
+        """
         return cls(
             (request.call_id, tag, request.from_.tag or ""),
             f"{request.headers.get('To')};tag={tag}",
             request.headers.get("From") or "",
             local_seq,
             request.cseq.number,
-            contact_of(request),
+            contact_of(request) if "Contact" in request.headers else request.from_.uri,
             request.addresses("Record-Route"),
         )
 

@@ -72,14 +72,16 @@ class Inbox:
             transaction.respond(core.response(request, 481), now)
 
     def receive_broken(self, error: ParseError, source: Peer) -> None:
-        """Answer what could be read of a malformed request with 400, if there is a way back at all."""
+        """Answer what could be read of a malformed request with 400; one without any Via could not be told the answer
+        apart from others, and is dropped."""
         request = error.request
-        if request is None or request.method == "ACK":
+        if request is None or request.method == "ACK" or "Via" not in request.headers:
             return
         try:
             reply_to = stamp(request, source)
         except ParseError:
-            return
+            # RFC 4475 section 3.1.2.1: the top Via cannot be read, but the sender is known all the same.
+            reply_to = source
         self._reply_statelessly(request, 400, error.reason, reply_to)
 
     # --- by kind -----------------------------------------------------------------------------------------------------

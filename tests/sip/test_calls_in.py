@@ -434,6 +434,13 @@ def test_a_malformed_request_gets_400_naming_the_field() -> None:
     assert "Content-Length" in refusal.reason
 
 
+def test_a_request_without_any_via_is_dropped_as_its_sender_could_not_tell_the_answer_apart() -> None:
+    desk = Desk()
+    request = desk.request("OPTIONS")
+    request.headers.remove("Via")
+    assert desk.give(request) == []
+
+
 @pytest.mark.parametrize("junk", [b"", b"\r\n\r\n", b"\0\0\0\0", b"GET / HTTP/1.1\r\n\r\n", b"SIP/2.0 999 x\r\n\r\n"])
 def test_what_is_no_sip_request_is_dropped(junk: bytes) -> None:
     desk = Desk()

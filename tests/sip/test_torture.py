@@ -6,16 +6,20 @@ import pytest
 
 from sip.auth import DigestServer
 from sip.authenticator import Authenticator
+from sip.events import CallConfirmed, IncomingCall
 from sip.headers import Via, clean
 from sip.message import ParseError, Request, Response, parse, response_to
 from sip.peer import Peer
 from sip.registrar import Registrar
 from sip.uri import SipUri
 from sip.validation import discard_response, validate
+from tests.sip.desk import Desk
+from tests.sip.network import ANSWER, make_agent
 from tests.sip.torture import MESSAGES
 
 METHODS = {"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "INFO", "UPDATE"}
 PEER = Peer("udp", "192.0.2.1", 5060)
+ELSEWHERE = Peer("udp", "198.51.100.9", 40009)
 
 ACCEPTED = (
     "wsinv", "esc01", "escnull", "lwsdisp", "longreq", "dblreq", "semiuri", "transports", "baddate", "badbranch",
@@ -66,6 +70,22 @@ def test_b35_valid_torture_request_is_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_b35_invalid_torture_request_is_refused_with_the_status_the_rfc_names(name: str) -> None:
     assert answer(MESSAGES[name]) == REFUSED[name]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_b35_the_agent_answers_an_invalid_torture_request_to_where_it_came_from(name: str) -> None:
+    agent = make_agent("192.0.2.1")
+    agent.receive(MESSAGES[name], ELSEWHERE, 1.0)
+    ((refusal, peer),) = agent.to_send()
+    assert (refusal.split()[1], peer.host) == (b"%d" % REFUSED[name], ELSEWHERE.host)
+
+
+def test_badinv01_is_answered_to_the_very_port_it_came_from_as_its_via_names_none() -> None:
+    agent = make_agent("192.0.2.1")
+    agent.receive(MESSAGES["badinv01"], ELSEWHERE, 1.0)
+    ((refusal, peer),) = agent.to_send()
+    assert refusal.startswith(b"SIP/2.0 400 Via: ")
+    assert peer == ELSEWHERE
 
 
 @pytest.mark.parametrize("name", RESPONSES)
@@ -231,8 +251,14 @@ def test_bext01_answer_lists_what_is_not_supported() -> None:
     assert refusal.headers == (("Unsupported", "nothingSupportsThis, nothingSupportsThisEither"),)
 
 
-def test_badbranch_bare_cookie_is_left_to_the_transaction_layer() -> None:
-    assert request("badbranch").via.branch == "z9hG4bK"
+def test_badbranch_two_requests_with_a_bare_cookie_are_both_answered() -> None:
+    desk = Desk()
+    other = MESSAGES["badbranch"].replace(b"Call-ID: badbranch", b"Call-ID: another")
+    for message in (MESSAGES["badbranch"], other, MESSAGES["badbranch"]):
+        desk.give(message)
+    assert [(m.call_id.partition(".")[0], m.status) for m in desk.responses("OPTIONS")] == [
+        ("badbranch", 200), ("another", 200), ("badbranch", 200),
+    ]  # fmt: skip
 
 
 def test_cparam_parameters_belong_to_the_field_without_brackets_and_to_the_uri_within() -> None:
@@ -263,3 +289,18 @@ def test_inv2543_old_syntax_is_understood() -> None:
     assert (message.via.branch, message.from_.tag, message.to.params) == (None, None, {"user": "phone"})
     assert message.from_.user == "+13035551111"
     assert message.body.endswith(b"RTP/AVP 0\r\n")
+
+
+def test_inv2543_is_a_call_whose_requests_go_to_the_caller_named_in_from() -> None:
+    desk = Desk()
+    desk.give(MESSAGES["inv2543"])
+    call = desk.last(IncomingCall)
+    assert (call.from_user, call.offer) == ("+13035551111", request("inv2543").body)
+    desk.agent.answer(call.call, ANSWER, desk.now)
+    ack = desk.same_transaction(request("inv2543"), "ACK")
+    ack.headers.set("To", desk.responses("INVITE")[0].headers.get("To") or "")
+    desk.give(ack)
+    assert desk.last(CallConfirmed).call == call.call
+    desk.agent.hang_up(call.call, desk.now)
+    (bye,) = desk.requests("BYE")
+    assert bye.headers.get_all("Route") == ["<sip:+13035551111@ift.client.example.net;user=phone>"]

@@ -319,15 +319,18 @@ def test_requests_that_differ_in_branch_sender_or_method_are_different_transacti
     assert layer.receive(other) is not None
 
 
-@pytest.mark.parametrize("via", ["SIP/2.0/UDP 192.0.2.1:5060", "SIP/2.0/UDP 192.0.2.1:5060;branch=1"])
-def test_without_the_magic_cookie_matching_follows_rfc_2543(via: str) -> None:
-    layer = Layer()
+@pytest.mark.parametrize("branch", ["", ";branch=1", ";branch=z9hG4bK"])
+def test_without_the_magic_cookie_or_with_nothing_else_matching_follows_rfc_2543(branch: str) -> None:
+    layer, via = Layer(), f"SIP/2.0/UDP 192.0.2.1:5060{branch}"
     (invite, again) = (layer.receive(make_request("INVITE", via=via)) for _ in range(2))
     assert invite is not None
     assert again is None
     invite.respond(response_to(make_request("INVITE", via=via), 486, to_tag="2"), 0.0)
     assert layer.layer.receive_ack(make_request("ACK", via=via, to="<sip:b@h>;tag=2"), 0.0)
     assert layer.receive(make_request("INVITE", via=via + ";x")) is not None
+    other = make_request("INVITE", via=via)
+    other.headers.set("Call-ID", "c2")
+    assert layer.receive(other) is not None
 
 
 def test_a_cancel_finds_its_invite_by_branch() -> None:

@@ -66,6 +66,8 @@ class AudioSession:
     ``send_event_pt`` are the same for telephone-event. ``remote`` and ``remote_rtcp`` are None while the far side is
     nowhere (``c=0.0.0.0``). ``ptime`` in ms is what the far side wants to get, within its ``maxptime``. ``on_hold``:
     the far side does not want to hear us, in the new way (sendonly, inactive) or the old (RFC 3264 section 8.4).
+    ``several``: it answered our offer with more codecs than the one, so that it may change between them without a word;
+    another offer() binds it to ``codec`` (RFC 3264 section 10.2).
     """
 
     codec: str
@@ -81,6 +83,7 @@ class AudioSession:
     send: bool
     receive: bool
     on_hold: bool
+    several: bool = False
 
 
 def media_family(description: bytes) -> int:
@@ -110,10 +113,14 @@ class Negotiation:
         self._last: SessionDescription | None = None
 
     def offer(self, direction: Direction = "sendrecv") -> bytes:
-        """A description to propose. ``direction`` is what we wish, also in later answers, until the next offer()."""
+        """A description to propose. ``direction`` is what we wish, also in later answers, until the next offer().
+
+        All our codecs, the agreed one first; that one only after an answer that named ``several``.
+        """
         self._wish = direction
-        names = sorted(self.settings.codecs, key=lambda name: self.session is None or name != self.session.codec)
-        wanted = [KNOWN[name] for name in names]
+        agreed = self.session
+        names = sorted(self.settings.codecs, key=lambda name: agreed is None or name != agreed.codec)
+        wanted = [KNOWN[name] for name in (names[:1] if agreed is not None and agreed.several else names)]
         if self.settings.dtmf:
             # RFC 4733 section 2.1: events share the RTP clock of the audio they stand for
             wanted += [telephone_event(clock) for clock in dict.fromkeys(codec.clock_rate for codec in wanted)]
@@ -135,16 +142,18 @@ class Negotiation:
             raise NoUsableMediaError("m", "our audio was refused (port 0)")
         ours = {codec.key: codec for codec in self._offered}
         theirs = [codec for codec in self._answered(media) if codec.key in ours]
-        voice = next((codec for codec in theirs if codec.name != TELEPHONE_EVENT), None)
-        if voice is None:
+        voices = [codec for codec in theirs if codec.name != TELEPHONE_EVENT]
+        if not voices:
             raise NoCommonCodecError("m", f"{' '.join(media.formats)} holds no codec that we offered")
+        voice = voices[0]
         event = _event(theirs, voice.clock_rate)
         session = self._agree(description, media, voice, event)
         # a phone that answers with a number of its own often sends with it too
         used = {codec.payload_type for codec in self._offered}
         numbers = [ours[voice.key].payload_type, *({voice.payload_type} - used)]
         event_pt = ours[event.key].payload_type if event else None
-        self.session = replace(session, receive_pts=tuple(numbers), event_pt=event_pt)
+        several = len({codec.key for codec in voices}) > 1
+        self.session = replace(session, receive_pts=tuple(numbers), event_pt=event_pt, several=several)
         return self.session
 
     def receive_offer(self, offer: bytes) -> AudioSession:

@@ -16,6 +16,7 @@ from sdp import (
     SessionDescription,
     media_family,
 )
+from sdp.codec import KNOWN, codecs
 from tests.sdp.offers import ASTERISK, BARESIP, BROWSER, CISCO, LINPHONE, PJSIP, STATIC_ONLY, sdp
 
 SETTINGS = AudioSettings("198.51.100.1", 40002, session_id=77)
@@ -247,6 +248,30 @@ def test_an_answer_may_use_numbers_of_its_own() -> None:
     session = ours.receive_answer(PJSIP)
     assert (session.codec, session.send_pt, session.receive_pts) == ("OPUS", 96, (111, 96))
     assert (session.event_pt, session.send_event_pt) == (110, 97)
+
+
+def voices(description: bytes) -> list[str]:
+    return [codec.name for codec in codecs(SessionDescription.parse(description).media[0]) if codec.name in KNOWN]
+
+
+def test_an_answer_with_several_codecs_is_bound_to_its_first_by_another_offer() -> None:
+    ours = negotiation()
+    assert voices(ours.offer()) == ["OPUS", "G722", "PCMA", "PCMU"]
+    session = ours.receive_answer(STATIC_ONLY)
+    assert (session.codec, session.several) == ("PCMU", True)
+    again = ours.offer()
+    assert voices(again) == ["PCMU"]
+    session = ours.receive_answer(STATIC_ONLY)
+    assert (session.codec, session.several) == ("PCMU", False), "what we did not offer does not count"
+    assert voices(ours.offer()) == ["PCMU", "OPUS", "G722", "PCMA"], "the next offer is a full one again"
+
+
+@pytest.mark.parametrize("formats", [b"AVP 8", b"AVP 8 101", b"AVP 8 8", b"AVP 8 18"], ids=str)
+def test_an_answer_with_one_codec_of_ours_needs_no_other_offer(formats: bytes) -> None:
+    ours = negotiation()
+    ours.offer()
+    session = ours.receive_answer(STATIC_ONLY.replace(b"AVP 0 8", formats))
+    assert (session.codec, session.several) == ("PCMA", False)
 
 
 def test_an_answer_without_rtpmap_means_our_number() -> None:

@@ -12,73 +12,21 @@ given up are reported too, and only make it forget them.
 
 from __future__ import annotations
 
-import hmac
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 
 from control import events as ev
+from control.admission import Caller, RefusedError, role_of
 from control.effects import Effect, HangUp, RingParticipant, SetMedia
 from control.errors import ConflictError, GoneError, InvalidInputError, NotFoundError
 from control.participant import Participant, ParticipantState, Role
+from control.plan import ConferenceState, Plan
 from control.roster import Roster
 
 WARNINGS = (5, 1)
 """Minutes before the end at which everybody is told that it comes."""
 MAX_PARTICIPANTS = 10_000
 """Most rows that commands may add."""
-
-
-class ConferenceState(StrEnum):
-    PLANNED = "planned"
-    WAITING = "waiting"
-    """Its time has come, nobody has been in yet."""
-    RUNNING = "running"
-    ENDING = "ending"
-    """Everybody is being hung up."""
-    ENDED = "ended"
-
-
-class RefusedError(Exception):
-    """A caller is not let in: the SIP status and the words for its Reason header field (RFC 3326)."""
-
-    def __init__(self, status: int, reason: str, *, retry_after: int | None = None, wrong_pin: bool = False) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-        self.retry_after = retry_after
-        """Seconds."""
-        self.wrong_pin = wrong_pin
-        """A PIN was tried and was none of this conference's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls in."""
-
-    number: str
-    """As ``control.numbers.caller_number`` gives it; empty for nobody known."""
-    name: str
-    authenticated: bool
-    """The number is proven, by digest or a registered phone's flow; else it is whatever From says."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """What was planned. Times are Unix seconds."""
-
-    id: str
-    number: str
-    topic: str
-    starts: float
-    ends: float
-    seats: int
-    chair_pin: str
-    guest_pin: str | None
-    created: float
-    owner: str = ""
-    request_key: str | None = None
 
 
 class Conference:
@@ -171,7 +119,7 @@ class Conference:
 
     @property
     def is_over(self) -> bool:
-        return self.state in {ConferenceState.ENDING, ConferenceState.ENDED}
+        return self.state.is_over
 
     def participant_of(self, leg: str) -> Participant | None:
         return self._legs.get(leg)
@@ -272,7 +220,7 @@ class Conference:
         He is in once ``joined`` is reported; ``left`` or ``failed`` before that gives the seat back.
         """
         try:
-            role = self._role_of(caller, pin, now)
+            role = role_of(self.plan, self.state, pin, locked=self.locked, taken=len(self._legs), now=now)
         except RefusedError as refusal:
             self._emit(ev.CallRefused(self.id, now, number=caller.number, status=refusal.status, reason=refusal.reason))
             raise
@@ -284,25 +232,6 @@ class Conference:
         self._take_seat(participant, leg)
         self.roster.here(participant)
         return participant
-
-    def _role_of(self, caller: Caller, pin: str | None, now: float) -> Role:
-        if self.is_over:
-            raise RefusedError(410, "The conference has ended")
-        if self.state is ConferenceState.PLANNED:
-            wait = max(1, int(self.plan.starts - now))
-            raise RefusedError(480, "The conference has not started yet", retry_after=wait)
-        role = Role.GUEST
-        if _same(pin, self.plan.chair_pin):
-            role = Role.CHAIR
-        elif pin is None and self.plan.guest_pin is not None:
-            raise RefusedError(403, f"A PIN is needed: call {self.plan.number}*PIN")
-        elif pin is not None and not _same(pin, self.plan.guest_pin):
-            raise RefusedError(403, "Wrong PIN", wrong_pin=True)
-        if self.locked and role is Role.GUEST:
-            raise RefusedError(403, "The conference is locked")
-        if len(self._legs) >= self.plan.seats:
-            raise RefusedError(486, "The conference is full")
-        return role
 
     def _recognise(self, caller: Caller, now: float) -> Participant:
         """The row of the person with this number who is not in; else a new one.
@@ -646,8 +575,3 @@ class Conference:
             self.roster.away(participant)
         else:
             self.roster.remove(participant)
-
-
-def _same(given: str | None, pin: str | None) -> bool:
-    """Compares in constant time; None is no PIN and equals nothing."""
-    return given is not None and pin is not None and hmac.compare_digest(given.encode(), pin.encode())

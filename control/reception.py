@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import structlog
 
+from control.admission import Caller, RefusedError
 from control.attempts import Attempts
 from control.calls import Calls, CallSettings
-from control.conference import Caller, Conference, RefusedError
+from control.conference import Conference
 from control.effects import Effect, HangUp, RingParticipant, SetMedia
 from control.numbers import caller_number
 from control.participant import Participant

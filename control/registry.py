@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import structlog
 
 from control import events as ev
-from control.conference import Conference, ConferenceState
+from control.conference import Conference
 from control.effects import Effect
+from control.plan import ConferenceState
 from control.schedule import Schedule
 from control.snapshots import conference_record, moment, participant_record, restore_conference
 from control.store.records import ConferenceRecord, EventRecord, LegRecord, Page, ParticipantRecord

@@ -14,12 +14,13 @@ from typing import TypeVar
 
 from control import schemas as s
 from control.calls import CallSettings
-from control.conference import Conference, Plan
+from control.conference import Conference
 from control.config import ConferenceConfig
 from control.errors import ConflictError, GoneError, InvalidInputError, NotFoundError, UnavailableError
 from control.legs import LegState
 from control.numbers import make_number, make_pin, normalise
 from control.participant import Participant, Role
+from control.plan import Plan
 from control.ports import Media, Phones
 from control.reception import Reception
 from control.registry import Records

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from control import schemas as s
-from control.conference import Conference, ConferenceState, Plan
+from control.conference import Conference
 from control.participant import Participant, ParticipantState, Role
+from control.plan import ConferenceState, Plan
 from control.store.records import AccountRecord, ConferenceRecord, LegRecord, ParticipantRecord
 
 

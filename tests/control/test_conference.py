@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from control import events as ev
-from control.conference import Caller, Conference, ConferenceState, Plan, RefusedError
+from control.admission import Caller, RefusedError
+from control.conference import Conference
 from control.effects import HangUp, RingParticipant, SetMedia
 from control.errors import ConflictError, GoneError, InvalidInputError, NotFoundError
 from control.participant import Participant, ParticipantState, Role
+from control.plan import ConferenceState, Plan
 from control.roster import MAX_GONE
 from tests.control.doubles import START, counter
 

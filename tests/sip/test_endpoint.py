@@ -15,6 +15,7 @@ import pytest
 
 from sip.auth import DigestClient, HashedCredentials
 from sip.config import SipConfig
+from sip.connections import Connection, Connections
 from sip.datagrams import DSCP_CS3
 from sip.endpoint import Endpoint
 from sip.events import (
@@ -173,7 +174,7 @@ class Raw:
     """A UDP socket that speaks SIP by hand."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((host, 0))
         self.socket.setblocking(False)
         self.port: int = self.socket.getsockname()[1]
@@ -215,19 +216,51 @@ async def test_a_datagram_larger_than_allowed_is_ignored() -> None:
         assert answer.call_id == "small"
 
 
-async def test_signalling_is_marked_cs3() -> None:
-    phone = Phone()
-    raw = Raw()
-    raw.socket.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+@pytest.mark.parametrize(
+    ("host", "level", "wish", "mark"),
+    [
+        ("127.0.0.1", socket.IPPROTO_IP, socket.IP_RECVTOS, socket.IP_TOS),
+        ("::1", socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, socket.IPV6_TCLASS),
+    ],
+    ids=["ipv4", "ipv6"],
+)
+async def test_datagrams_are_marked_cs3(host: str, level: int, wish: int, mark: int) -> None:
+    phone = Phone(replace(CONFIG, hosts=(host,)))
+    raw = Raw(host)
+    raw.socket.setsockopt(level, wish, 1)
     async with running(phone):
-        raw.socket.sendto(options(raw.port), ("127.0.0.1", phone.endpoint.port))
+        raw.socket.sendto(options(raw.port), (host, phone.endpoint.port))
         readable = asyncio.Event()
         asyncio.get_running_loop().add_reader(raw.socket, readable.set)
         async with asyncio.timeout(PATIENCE):
             await readable.wait()
         _, ancillary, _, _ = raw.socket.recvmsg(4096, 512)
         asyncio.get_running_loop().remove_reader(raw.socket)
-    assert [data[0] for _, kind, data in ancillary if kind == socket.IP_TOS] == [DSCP_CS3]
+    assert [(kind, data[0]) for _, kind, data in ancillary] == [(mark, DSCP_CS3)]
+
+
+@pytest.mark.parametrize(
+    ("host", "level", "option"),
+    [("127.0.0.1", socket.IPPROTO_IP, socket.IP_TOS), ("::1", socket.IPPROTO_IPV6, socket.IPV6_TCLASS)],
+    ids=["ipv4", "ipv6"],
+)
+async def test_connections_made_and_accepted_are_marked_cs3(
+    host: str, level: int, option: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked: list[int] = []
+    opened = Connections.opened
+
+    def look(connections: Connections, connection: Connection) -> None:
+        assert connection._transport is not None
+        marked.append(connection._transport.get_extra_info("socket").getsockopt(level, option))
+        opened(connections, connection)
+
+    monkeypatch.setattr(Connections, "opened", look)
+    caller, called = (Phone(replace(CONFIG, hosts=(host,))) for _ in range(2))
+    async with running(caller, called):
+        caller.endpoint.invite(called.uri(f"[{host}]" if ":" in host else host, ";transport=tcp"), OFFER, from_user="3")
+        await caller.wait(CallAnswered)
+    assert marked == [DSCP_CS3] * 2
 
 
 # --- TCP -------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,6 @@ class Phrase:
     language: str | None = None
 
 
-def phrase(key: str, language: str | None = None, **values: Value) -> Phrase:
+def phrase(key: str, language: str | None = None, /, **values: Value) -> Phrase:
     """A Phrase, its values given by name."""
     return Phrase(key, tuple(sorted(values.items())), language)

@@ -135,8 +135,9 @@ class Bench:
             report.memory_last_mib = self.come_and_go(chosen.calls - first)
         growth = report.memory_last_mib / report.memory_first_mib
         print(
-            f"{report.cpu_ms_per_call:.2f} ms of CPU a successful call ({report.control_ms_per_call:.2f} of them "
-            f"signalling and control, the rest mixing); memory {growth - 1:+.1%} from call {first} to call {chosen.calls}",
+            f"{report.cpu_ms_per_call:.2f} ms of CPU a successful call, {report.control_ms_per_call:.2f} of them "
+            f"signalling and control, the rest mixing; memory {growth - 1:+.1%} from call {first} "
+            f"to call {chosen.calls}",
             flush=True,
         )
         if growth > GROWTH:

@@ -9,11 +9,14 @@ HangUp the guide is done (``state`` is IN or OVER): then there is no timer, and 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from control.guide import messages as m
 from control.guide.phrase import Phrase, phrase
 from control.guide.table import FINAL, TABLE, State, Takes, Trigger
+from control.keypad.keymap import Function, Keymap, make_keymap
 from control.modes import Mode
 from control.participant import Role
 
@@ -28,6 +31,23 @@ ANSWER_SECONDS = 10.0
 REMIND_SECONDS = 60.0
 SILENCES = 2
 """A question is repeated once; unanswered again it is given up."""
+
+PARTING: Mapping[m.EndReason, tuple[str, ...]] = {
+    m.EndReason.WRONG_NUMBER: ("number-unknown", "goodbye"),
+    m.EndReason.WRONG_PIN: ("pin-wrong", "too-many-attempts"),
+    m.EndReason.NO_INPUT: ("no-input", "goodbye"),
+    m.EndReason.TIME_OVER: ("time-up", "goodbye"),
+    m.EndReason.NOT_STARTED: ("not-started", "goodbye"),
+    m.EndReason.LOCKED: ("locked", "goodbye"),
+    m.EndReason.FULL: ("full", "goodbye"),
+    m.EndReason.ENDED: ("ended", "goodbye"),
+    m.EndReason.BLOCKED: ("too-many-attempts",),
+    m.EndReason.CHAIR_DID_NOT_COME: ("waiting-chair-over",),
+    m.EndReason.WAITED_TOO_LONG: ("waiting-room-over",),
+    m.EndReason.NOT_ADMITTED: ("refused",),
+    m.EndReason.TROUBLE: ("service-unavailable", "goodbye"),
+}
+"""What is said last; some of the prompts say goodbye themselves."""
 
 _ASKING = frozenset({State.NUMBER, State.PIN, State.OPTIONAL_PIN})
 _WAITING = frozenset({State.WAITING_CHAIR, State.WAITING_ROOM})
@@ -49,7 +69,7 @@ class Guide:
     """See the module's description.
 
     ``languages`` are offered when there are several; ``language`` is where it begins. ``conference``: the conference's
-    own number, when the call was to that and not to a dial-in line.
+    own number, when the call was to that and not to a dial-in line. ``keymap``: of the keypad he will have.
     """
 
     def __init__(
@@ -59,12 +79,14 @@ class Guide:
         *,
         conference: str | None = None,
         patience: Patience | None = None,
+        keymap: Keymap | None = None,
     ) -> None:
         self.state = State.GREETING
         self.language = language
         self._languages = languages
         self._own_number = conference
         self._patience = patience or Patience()
+        self._keymap = keymap or make_keymap({})
         self._out: list[m.Output] = []
         self._speaking = False
         self._interruptible = True
@@ -118,7 +140,7 @@ class Guide:
                 needed = answer.pin is m.PinNeed.REQUIRED
                 self._go(Trigger.PIN_NEEDED if needed else Trigger.PIN_OPTIONAL, now)
             case m.NotFound() if self.state is State.FINDING:
-                self._wrong_number(answer.delay, "wrong_number", now)
+                self._wrong_number(answer.delay, "number-unknown", now)
             case m.WrongPin() if self.state is State.CHECKING:
                 self._wrong_pin(answer.delay, now)
         return self._take()
@@ -159,11 +181,11 @@ class Guide:
 
     def _limit_reached(self, now: float) -> None:
         if self.state is State.WAITING_CHAIR:
-            self._say_goodbye(Trigger.WAITED, m.EndReason.CHAIR_DID_NOT_COME, now, phrase("chair_did_not_come"))
+            self._say_goodbye(Trigger.WAITED, m.EndReason.CHAIR_DID_NOT_COME, now)
         elif self.state is State.WAITING_ROOM:
-            self._say_goodbye(Trigger.WAITED, m.EndReason.WAITED_TOO_LONG, now, phrase("waiting_room_over"))
+            self._say_goodbye(Trigger.WAITED, m.EndReason.WAITED_TOO_LONG, now)
         else:
-            self._say_goodbye(Trigger.TIME_OVER, m.EndReason.TIME_OVER, now, phrase("time_over"))
+            self._say_goodbye(Trigger.TIME_OVER, m.EndReason.TIME_OVER, now)
 
     def _is_due(self, now: float) -> None:
         if self._speaking:
@@ -182,9 +204,10 @@ class Guide:
         elif self.state is State.NAME:
             self._recorded(now)
         elif self.state in _WAITING:
-            self._go(Trigger.REMIND, now)
+            still = "waiting-chair-still" if self.state is State.WAITING_CHAIR else "waiting-room-still"
+            self._go(Trigger.REMIND, now, phrase(still), only=True)
         else:
-            self._say_goodbye(Trigger.OVERDUE, m.EndReason.TROUBLE, now, phrase("trouble"))
+            self._say_goodbye(Trigger.OVERDUE, m.EndReason.TROUBLE, now)
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
@@ -222,7 +245,7 @@ class Guide:
     def _star(self, now: float) -> None:
         """Clears an entry; on an empty one leads back to the question before, if there was one."""
         if self._entry:
-            self._go(Trigger.CLEARED, now, phrase("entry_cleared"))
+            self._go(Trigger.CLEARED, now, phrase("input-cleared"), only=True)
         elif self._own_number is None and (self.state is not State.NUMBER or len(self._languages) > 1):
             self._go(Trigger.BACK, now)
         else:
@@ -251,9 +274,9 @@ class Guide:
             return
         self._silences += 1
         if self._silences >= SILENCES:
-            self._say_goodbye(Trigger.GIVEN_UP, m.EndReason.NO_INPUT, now, phrase("nothing_entered"))
+            self._say_goodbye(Trigger.GIVEN_UP, m.EndReason.NO_INPUT, now)
         else:
-            self._go(Trigger.SILENCE, now, phrase("nothing_entered"))
+            self._go(Trigger.SILENCE, now, phrase("no-input"))
 
     def _choice(self, key: str, now: float) -> None:
         place = int(key) - 1 if key.isdigit() else -1
@@ -275,7 +298,7 @@ class Guide:
         if go_on:
             self._address(now)
             return
-        self._go(trigger, now, *([phrase("wrong_key")] if trigger is Trigger.WRONG_KEY else []))
+        self._go(trigger, now, *([phrase("try-again")] if trigger is Trigger.WRONG_KEY else []))
 
     def _name_key(self, key: str, now: float) -> None:
         if self.state is State.NAME_PROMPT:
@@ -332,7 +355,7 @@ class Guide:
     def _wrong_number(self, delay: float, why: str, now: float) -> None:
         self._wrong_numbers += 1
         if self._own_number is not None:
-            self._say_goodbye(Trigger.REFUSED, m.EndReason.WRONG_NUMBER, now, phrase(why))
+            self._say_goodbye(Trigger.REFUSED, m.EndReason.WRONG_NUMBER, now)
             return
         self._missed(Trigger.TRY_NUMBER, self._wrong_numbers, m.EndReason.WRONG_NUMBER, delay, why, now)
 
@@ -340,16 +363,17 @@ class Guide:
         self._wrong_pins += 1
         needed = self._found is not None and self._found.pin is m.PinNeed.REQUIRED
         again = Trigger.TRY_PIN if needed else Trigger.TRY_OPTIONAL_PIN
-        self._missed(again, self._wrong_pins, m.EndReason.WRONG_PIN, delay, "wrong_pin", now)
+        self._missed(again, self._wrong_pins, m.EndReason.WRONG_PIN, delay, "pin-wrong", now)
 
     def _missed(self, again: Trigger, count: int, end: m.EndReason, delay: float, why: str, now: float) -> None:
         """What was typed ahead of a mistake belongs to the mistake."""
         self._ahead.clear()
-        if count >= self._patience.attempts:
+        left = self._patience.attempts - count
+        if left <= 0:
             self._end = end
-            self._after_hold = Trigger.GIVEN_UP, (phrase(why), phrase("too_many_attempts"))
+            self._after_hold = Trigger.GIVEN_UP, (phrase(why), phrase("too-many-attempts"))
         else:
-            self._after_hold = again, (phrase(why),)
+            self._after_hold = again, (phrase(why), phrase("attempts-left", count=left))
         self._go(Trigger.MISSED, now)
         self._due = now + delay
         self._catch_up(now)
@@ -360,14 +384,12 @@ class Guide:
         if answer.refusal is m.Refusal.ENDED and self.state is State.FINDING and self._own_number is None:
             self._wrong_number(0.0, "ended", now)
             return
-        match answer.refusal:
-            case m.Refusal.NOT_STARTED:
-                words = phrase("not_started", time=answer.starts)
-            case m.Refusal.BLOCKED:
-                words = phrase("blocked", minutes=max(1, answer.minutes))
-            case _:
-                words = phrase(answer.refusal)
-        self._say_goodbye(Trigger.REFUSED, m.EndReason(answer.refusal), now, words)
+        words: list[Phrase] = []
+        if answer.refusal is m.Refusal.NOT_STARTED and answer.starts is not None:
+            words = [phrase("not-started"), starting(answer.starts, now), phrase("call-then")]
+        elif answer.refusal is m.Refusal.BLOCKED:
+            words = [phrase("blocked-for", left=max(60.0, answer.left))]
+        self._say_goodbye(Trigger.REFUSED, m.EndReason(answer.refusal), now, *words)
 
     def _granted(self, grant: m.Granted, now: float) -> None:
         if self.state in {State.NAME_PROMPT, State.NAME}:
@@ -386,41 +408,41 @@ class Guide:
     def _recorded(self, now: float) -> None:
         self._out.append(m.StopRecording(keep=True))
         if self._grant is not None:
-            self._proceed(self._grant, now, phrase("name_thanks"))
+            self._proceed(self._grant, now)
 
-    def _proceed(self, grant: m.Granted, now: float, *before: Phrase) -> None:
+    def _proceed(self, grant: m.Granted, now: float) -> None:
         """Into the conference, or to where one waits for that."""
         self._ahead.clear()
+        before = {State.WAITING_CHAIR: [phrase("chair-arrived")], State.WAITING_ROOM: [phrase("admitted")]}
         waits = {m.Wait.CHAIR: State.WAITING_CHAIR, m.Wait.ROOM: State.WAITING_ROOM}
         if grant.wait is m.Wait.NO:
-            if self.state is State.WAITING_ROOM:
-                before = (phrase("admitted"),)
-            self._go(Trigger.GRANTED, now, *before, *_entrance(grant))
+            self._go(Trigger.GRANTED, now, *before.get(self.state, []), *self._entrance(grant))
             return
         if self.state is waits[grant.wait]:
             return
         if self.state not in _WAITING:
             self._limit = now + self._patience.wait_seconds
         if grant.wait is m.Wait.CHAIR:
-            self._go(Trigger.WAIT_CHAIR, now, *before)
+            self._go(Trigger.WAIT_CHAIR, now)
             self._out.append(m.WaitForChair(grant.conference))
         else:
-            self._go(Trigger.WAIT_ROOM, now, *before)
+            self._go(Trigger.WAIT_ROOM, now)
             self._out.append(m.WaitInRoom(grant.conference))
 
     def _say_goodbye(self, trigger: Trigger, reason: m.EndReason, now: float, *why: Phrase) -> None:
+        """``why`` in place of the words that the reason always has."""
         if self.state is State.NAME:
             self._out.append(m.StopRecording(keep=False))
         self._end = reason
-        self._go(trigger, now, *why)
+        self._go(trigger, now, *(why or [phrase(key) for key in PARTING[reason]]))
 
     # --- from state to state -----------------------------------------------------------------------------------------
 
-    def _go(self, trigger: Trigger, now: float, *why: Phrase) -> None:
-        """Where the table leads; ``why`` is said before the new state's own prompts."""
-        self._enter(TABLE[self.state].exits[trigger], now, *why)
+    def _go(self, trigger: Trigger, now: float, *why: Phrase, only: bool = False) -> None:
+        """Where the table leads; ``why`` is said before the new state's own prompts, or is all that is said."""
+        self._enter(TABLE[self.state].exits[trigger], now, *why, only=only)
 
-    def _enter(self, state: State, now: float, *why: Phrase) -> None:
+    def _enter(self, state: State, now: float, *why: Phrase, only: bool = False) -> None:
         if state is not self.state:
             self._silences = 0
         self.state = state
@@ -432,7 +454,7 @@ class Guide:
             self._due = now + self._patience.answer_seconds
             self._feed(state, now)
             return
-        phrases = (*why, *(p for key in row.says for p in self._phrases(key)))
+        phrases = why if only else (*why, *(p for key in row.says for p in self._phrases(key)))
         if phrases:
             recorded = state is State.ENTERING and self._grant is not None and self._grant.recorded
             self._interruptible = not recorded and row.takes is not Takes.NOTHING
@@ -453,9 +475,26 @@ class Guide:
             self._key(self._ahead.popleft(), now)
 
     def _phrases(self, key: str) -> list[Phrase]:
-        if key == "choose_language":
+        if key == "language-offer":
             return [phrase(key, language, key=str(place + 1)) for place, language in enumerate(self._languages)]
         return [phrase(key)]
+
+    def _entrance(self, grant: m.Granted) -> list[Phrase]:
+        """What who comes in is told (B8, N7, B25, N2)."""
+        said = [phrase("welcome-chair")] if grant.role is Role.CHAIR else []
+        if grant.recorded:
+            said.append(phrase("recorded"))
+        said.append(phrase("count", count=grant.others + 1) if grant.others else phrase("alone"))
+        mute, hand = self._keymap.keys.get(Function.MUTE), self._keymap.keys.get(Function.HAND)
+        if grant.muted_by_chair:
+            said.append(phrase("muted-by-chair"))
+        elif grant.role is Role.GUEST and grant.mode is Mode.LECTURE:
+            said.append(phrase("mode-lecture"))
+        elif grant.role is Role.GUEST and grant.mode is Mode.QUESTIONS and hand:
+            said.append(phrase("mode-questions", key=hand))
+        elif grant.muted_on_entry and mute:
+            said.append(phrase("muted-on-entry", key=mute))
+        return said
 
     def _hush(self) -> None:
         if self._speaking:
@@ -467,14 +506,14 @@ class Guide:
         return taken
 
 
-def _entrance(grant: m.Granted) -> list[Phrase]:
-    """What who comes in is told (B8, N7, B25, N2)."""
-    said = [phrase("being_recorded")] if grant.recorded else []
-    said.append(phrase("participants", count=grant.others + 1) if grant.others else phrase("only_one"))
-    if grant.muted_by_chair:
-        said.append(phrase("still_muted_by_chair"))
-    elif grant.role is Role.GUEST and grant.mode is not Mode.CONVERSATION:
-        said.append(phrase(f"mode_{grant.mode}"))
-    elif grant.muted_on_entry:
-        said.append(phrase("muted_on_entry"))
-    return said
+def starting(starts: datetime, now: float) -> Phrase:
+    """When it is, in the words of its own time zone."""
+    here = datetime.fromtimestamp(now, starts.tzinfo)
+    left = (starts - here).total_seconds()
+    if left <= 3600:
+        return phrase("starts-in", left=max(60.0, left))
+    if starts.date() == here.date():
+        return phrase("starts-today", time=starts)
+    if starts.date() == (here + timedelta(days=1)).date():
+        return phrase("starts-tomorrow", time=starts)
+    return phrase("starts-on", date=starts, time=starts)

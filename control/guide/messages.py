@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from control.guide.phrase import Phrase
@@ -195,8 +196,8 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused(Answer):
-    """``starts``: Unix seconds, with NOT_STARTED. ``minutes``: how long the caller stays blocked, with BLOCKED."""
+    """``starts``: with NOT_STARTED, in the time zone it is to be told in. ``left``: seconds he stays blocked."""
 
     refusal: Refusal
-    starts: float = 0.0
-    minutes: int = 0
+    starts: datetime | None = None
+    left: float = 0.0

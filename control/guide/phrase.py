@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from datetime import datetime
 
-Value = int | float | str
-
-
-class Kind(StrEnum):
-    """How a placeholder's value is spoken."""
-
-    COUNT = "count"
-    """An int as a cardinal number; the text agrees with it (plural forms)."""
-    DIGITS = "digits"
-    """A str of digits and keypad signs, said one by one ("star six")."""
-    TIME = "time"
-    """Unix seconds as time of day, with the date when it is not today."""
-    NAME = "name"
-    """A str that is a person's name: his recording, else read out."""
+Value = int | float | str | datetime
+"""What the prompt's text wants: counts and seconds are numbers, digits and keys are str, times are aware datetimes."""
 
 
 @dataclass(frozen=True, slots=True)

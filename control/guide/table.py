@@ -92,7 +92,10 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One state: prompt keys said on coming in (after why one came), keys taken, where what leads."""
+    """One state: prompt keys said on coming in (after why one came), keys taken, where what leads.
+
+    Entering and goodbye have no words of their own: they depend on what one enters, and why one leaves.
+    """
 
     says: tuple[str, ...]
     takes: Takes
@@ -113,7 +116,7 @@ _WAITS: Mapping[Trigger, State] = {**_ON, _T.REFUSED: _S.GOODBYE, _T.WAITED: _S.
 
 TABLE: Mapping[State, Row] = {
     State.GREETING: Row(
-        ("welcome",),
+        ("greeting",),
         Takes.AHEAD,
         {
             _T.SEVERAL_LANGUAGES: _S.LANGUAGE,
@@ -123,7 +126,7 @@ TABLE: Mapping[State, Row] = {
         },
     ),
     State.LANGUAGE: Row(
-        ("choose_language",),
+        ("language-offer",),
         Takes.CHOICE,
         {
             _T.WRONG_KEY: _S.LANGUAGE,
@@ -135,7 +138,7 @@ TABLE: Mapping[State, Row] = {
         },
     ),
     State.NUMBER: Row(
-        ("enter_number",),
+        ("enter-number",),
         Takes.ENTRY,
         {
             _T.ENTERED: _S.FINDING,
@@ -159,7 +162,7 @@ TABLE: Mapping[State, Row] = {
         },
     ),
     State.PIN: Row(
-        ("enter_pin",),
+        ("enter-pin",),
         Takes.ENTRY,
         {
             _T.ENTERED: _S.CHECKING,
@@ -171,7 +174,7 @@ TABLE: Mapping[State, Row] = {
         },
     ),
     State.OPTIONAL_PIN: Row(
-        ("enter_pin_or_hash",),
+        ("enter-pin-or-skip",),
         Takes.ENTRY,
         {
             _T.ENTERED: _S.CHECKING,
@@ -197,14 +200,12 @@ TABLE: Mapping[State, Row] = {
             **_OUT,
         },
     ),
-    State.NAME_PROMPT: Row(("say_name",), Takes.HASH, {_T.HEARD: _S.NAME, **_OUT}),
+    State.NAME_PROMPT: Row(("name-record",), Takes.HASH, {_T.HEARD: _S.NAME, **_OUT}),
     State.NAME: Row((), Takes.HASH, {_T.AGAIN: _S.NAME_PROMPT, **_ON, **_OUT}),
-    State.WAITING_CHAIR: Row(
-        ("waiting_for_chair",), Takes.NOTHING, {**_WAITS, _T.REMIND: _S.WAITING_CHAIR}, limited=False
-    ),
-    State.WAITING_ROOM: Row(("waiting_room",), Takes.NOTHING, {**_WAITS, _T.REMIND: _S.WAITING_ROOM}, limited=False),
+    State.WAITING_CHAIR: Row(("waiting-chair",), Takes.NOTHING, {**_WAITS, _T.REMIND: _S.WAITING_CHAIR}, limited=False),
+    State.WAITING_ROOM: Row(("waiting-room",), Takes.NOTHING, {**_WAITS, _T.REMIND: _S.WAITING_ROOM}, limited=False),
     State.ENTERING: Row((), Takes.SKIP, {_T.HEARD: _S.IN, _T.REFUSED: _S.GOODBYE}, limited=False),
-    State.GOODBYE: Row(("goodbye",), Takes.NOTHING, {_T.HEARD: _S.OVER}, limited=False),
+    State.GOODBYE: Row((), Takes.NOTHING, {_T.HEARD: _S.OVER}, limited=False),
     State.IN: Row((), Takes.NOTHING, {}, limited=False),
     State.OVER: Row((), Takes.NOTHING, {}, limited=False),
 }

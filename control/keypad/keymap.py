@@ -23,6 +23,7 @@ class Function(StrEnum):
     MUTE = "mute"
     HAND = "hand"
     COUNT = "count"
+    TIME = "time"
     QUIETER = "quieter"
     LOUDER = "louder"
     HELP = "help"
@@ -45,6 +46,7 @@ DEFAULT: Mapping[Function, str] = {
     Function.MUTE: "*6",
     Function.HAND: "*9",
     Function.COUNT: "*#",
+    Function.TIME: "*80",
     Function.QUIETER: "*2",
     Function.LOUDER: "*3",
     Function.HELP: "*0",
@@ -64,7 +66,9 @@ DEFAULT: Mapping[Function, str] = {
 }
 """Mission B31, and what it leaves open."""
 
-FOR_ALL = frozenset({Function.MUTE, Function.HAND, Function.COUNT, Function.QUIETER, Function.LOUDER, Function.HELP})
+FOR_ALL = frozenset(
+    {Function.MUTE, Function.HAND, Function.COUNT, Function.TIME, Function.QUIETER, Function.LOUDER, Function.HELP}
+)
 """What everybody may; the others are the chair's."""
 
 WITH_ENTRY = frozenset({Function.INVITE})

@@ -79,7 +79,6 @@ class Trigger(StrEnum):
     TRY_PIN = "try another PIN"
     TRY_OPTIONAL_PIN = "try another PIN, or none"
     RECORD_NAME = "name is asked"
-    RECORDED = "#, or recorded"
     AGAIN = "* again"
     WAIT_CHAIR = "no chair yet"
     WAIT_ROOM = "waiting room"

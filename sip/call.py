@@ -41,7 +41,7 @@ class Call:
         self.made_call_id = made_call_id
         self.credentials = credentials
         self.over = False
-        self.proposals = Proposals(self)
+        self.proposals = Proposals()
         self._confirmation: Confirmation | None = None
         self._offered: tuple[Request, ServerTransaction] | None = None
         self._bye_reason: str | None = None
@@ -70,7 +70,7 @@ class Call:
 
     def propose(self, offer: bytes, now: float) -> None:
         """Offer a new session by re-INVITE, as soon as nothing else is under negotiation."""
-        self.proposals.propose(offer, now)
+        self.proposals.propose(self, offer, now)
 
     def accept_session(self, body: bytes, now: float) -> None:
         """Answer the re-INVITE or UPDATE last reported; ignored when that is gone."""
@@ -83,7 +83,7 @@ class Call:
             self.confirm(transaction, response, now, initial=False, wants_answer=session_of(request) is None)
         else:
             transaction.respond(response, now)
-        self.proposals.resume(now)
+        self.proposals.resume(self, now)
 
     def refuse_session(self, status: int, reason: str, now: float) -> None:
         """Refuse it; the old session goes on."""
@@ -92,7 +92,7 @@ class Call:
         (request, transaction), self._offered = self._offered, None
         headers = reason_header(status, reason)
         transaction.respond(self.core.response(request, status, headers=headers), now)
-        self.proposals.resume(now)
+        self.proposals.resume(self, now)
 
     # --- what the agent passes on ------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class Call:
         if confirmation.initial or confirmation.wants_answer:
             answer = session_of(ack) if confirmation.wants_answer else None
             self.core.emit(CallConfirmed(self.name, answer))
-        self.proposals.resume(now)
+        self.proposals.resume(self, now)
 
     def handle_request(self, request: Request, transaction: ServerTransaction, now: float) -> None:
         if not self.dialog.in_order(request):

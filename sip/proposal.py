@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,54 +21,56 @@ if TYPE_CHECKING:
 
 
 class Proposals:
-    """The sessions we offer in one call, one after the other: a newer offer replaces one not sent yet."""
+    """The sessions we offer in one call, one after the other: a newer offer replaces one not sent yet.
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    The call, whose part this is, is named each time: kept here it would be a cycle that waits for the collector.
+    """
+
+    def __init__(self) -> None:
         self._waiting: bytes | None = None
         self._retry: Timer | None = None
         self.active: Proposal | None = None
 
-    def propose(self, offer: bytes, now: float) -> None:
+    def propose(self, call: Call, offer: bytes, now: float) -> None:
         self._waiting = offer
-        self.resume(now)
+        self.resume(call, now)
 
-    def resume(self, now: float) -> None:
+    def resume(self, call: Call, now: float) -> None:
         """Send what waits, if nothing stands in its way."""
-        if self._waiting is None or self.active is not None or self._retry is not None or self._call.negotiating:
+        if self._waiting is None or self.active is not None or self._retry is not None or call.negotiating:
             return
         offer, self._waiting = self._waiting, None
-        self.active = Proposal(self._call, self, offer)
+        self.active = Proposal(call, self, offer)
         self.active.send(now)
 
     def stop(self) -> None:
-        self._waiting = None
+        self._waiting = self.active = None
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
 
-    def answered(self, answer: bytes | None, now: float) -> None:
+    def answered(self, call: Call, answer: bytes | None, now: float) -> None:
         self.active = None
-        self._call.core.emit(SessionAnswered(self._call.name, answer))
-        self.resume(now)
+        call.core.emit(SessionAnswered(call.name, answer))
+        self.resume(call, now)
 
-    def refused(self, status: int, reason: str, now: float) -> None:
+    def refused(self, call: Call, status: int, reason: str, now: float) -> None:
         self.active = None
-        self._call.core.emit(SessionRefused(self._call.name, status, reason))
-        self.resume(now)
+        call.core.emit(SessionRefused(call.name, status, reason))
+        self.resume(call, now)
 
-    def collided(self, offer: bytes, now: float) -> None:
+    def collided(self, call: Call, offer: bytes, now: float) -> None:
         """491: both sides offered at once. Who made the Call-ID waits longer, so that one of the two goes first."""
         self.active = None
         if self._waiting is None:
             self._waiting = offer
-        rng = self._call.core.rng
-        delay = rng.randrange(210, 401) / 100 if self._call.made_call_id else rng.randrange(0, 201) / 100
-        self._retry = self._call.core.timers.at(now + delay, self._try_again)
+        rng = call.core.rng
+        delay = rng.randrange(210, 401) / 100 if call.made_call_id else rng.randrange(0, 201) / 100
+        self._retry = call.core.timers.at(now + delay, functools.partial(self._try_again, call))
 
-    def _try_again(self, now: float) -> None:
+    def _try_again(self, call: Call, now: float) -> None:
         self._retry = None
-        self.resume(now)
+        self.resume(call, now)
 
 
 class Proposal:
@@ -101,11 +104,11 @@ class Proposal:
             call.dialog.local_seq += 1
             call.core.send(again, call.path.peer, self, now)
         elif response.status == 491:
-            self._proposals.collided(self._offer, now)
+            self._proposals.collided(call, self._offer, now)
         elif response.status in (408, 481):
             call.end(EndKind.TIMEOUT, f"{response.status} {response.reason}", now, bye=response.status == 408)
         else:
-            self._proposals.refused(response.status, response.reason, now)
+            self._proposals.refused(call, response.status, response.reason, now)
 
     def handle_failure(self, transaction: ClientTransaction, status: int, now: float) -> None:
         """Section 14.1: no response at all ends the dialog."""
@@ -126,7 +129,7 @@ class Proposal:
         peer = call.path.peer
         self._ack = call.core.send_ack(call.dialog.ack(transaction.request), peer), peer
         if not call.over:
-            self._proposals.answered(session_of(response), now)
+            self._proposals.answered(call, session_of(response), now)
 
 
 class Bye:

@@ -141,7 +141,7 @@ class Transaction:
         waiting = (State.CALLING, State.TRYING, State.PROCEEDING)
         self.feed(Input.TIMEOUT if self.state in waiting else Input.END, now)
 
-    def _terminate(self, _now: float = 0.0, _message: object = None) -> None:
+    def _terminate(self, now: float = 0.0, message: object = None) -> None:
         self.state = State.TERMINATED
         self._stop_repeating()
         if self._end is not None:
@@ -186,13 +186,30 @@ class ClientTransaction(Transaction):
     def _pass_up(self, now: float, response: Response) -> None:
         self.user.handle_response(self, response, now)
 
+    def _finish(self, response: Response, linger: float, now: float) -> None:
+        """The final response: copies of it may come for so long, but not where the transport makes none."""
+        user = self.user
+        if self.peer.reliable:
+            self._terminate()
+        else:
+            self._end_in(linger, now)
+        user.handle_response(self, response, now)
+
     def _time_out(self, now: float, _message: object) -> None:
-        self._terminate()
-        self.user.handle_failure(self, 408, now)
+        self._fail(408, now)
 
     def _break(self, now: float, _message: object) -> None:
+        self._fail(503, now)
+
+    def _fail(self, status: int, now: float) -> None:
+        user = self.user
         self._terminate()
-        self.user.handle_failure(self, 503, now)
+        user.handle_failure(self, status, now)
+
+    def _terminate(self, now: float = 0.0, message: object = None) -> None:
+        super()._terminate(now, message)
+        # The user may keep the transaction, and a cycle of thousands of calls waits long to be collected.
+        del self.user
 
 
 class InviteClient(ClientTransaction):
@@ -227,11 +244,7 @@ class InviteClient(ClientTransaction):
         self._stop_repeating()
         self._ack = self._acknowledgement(response).encode()
         self._port.transmit(self._ack, self.peer)
-        if self.peer.reliable:
-            self._terminate()
-        else:
-            self._end_in(TIMEOUT, now)
-        self._pass_up(now, response)
+        self._finish(response, TIMEOUT, now)
 
     def _resend_ack(self, _now: float, _message: object) -> None:
         self._port.transmit(self._ack, self.peer)
@@ -253,26 +266,26 @@ class InviteClient(ClientTransaction):
         (S.CALLING, I.RETRANSMIT): _resend,
         (S.CALLING, I.TIMEOUT): ClientTransaction._time_out,
         (S.CALLING, I.TRANSPORT_ERROR): ClientTransaction._break,
-        (S.CALLING, I.ABANDON): Transaction._terminate,
+        (S.CALLING, I.ABANDON): ClientTransaction._terminate,
         (S.CALLING, I.RECEIVE_PROVISIONAL): _proceed,
         (S.CALLING, I.RECEIVE_SUCCESS): _accept,
         (S.CALLING, I.RECEIVE_FAILURE): _complete,
         (S.PROCEEDING, I.RECEIVE_PROVISIONAL): ClientTransaction._pass_up,
         (S.PROCEEDING, I.RECEIVE_SUCCESS): _accept,
         (S.PROCEEDING, I.RECEIVE_FAILURE): _complete,
-        (S.PROCEEDING, I.ABANDON): Transaction._terminate,
+        (S.PROCEEDING, I.ABANDON): ClientTransaction._terminate,
         # Nothing is being sent: the far side may still answer over a new connection (section 18.2.2).
         (S.PROCEEDING, I.TRANSPORT_ERROR): _ignore,
         (S.ACCEPTED, I.RECEIVE_PROVISIONAL): _ignore,
         (S.ACCEPTED, I.RECEIVE_SUCCESS): ClientTransaction._pass_up,
         (S.ACCEPTED, I.RECEIVE_FAILURE): _ignore,
         (S.ACCEPTED, I.TRANSPORT_ERROR): _ignore,
-        (S.ACCEPTED, I.END): Transaction._terminate,
+        (S.ACCEPTED, I.END): ClientTransaction._terminate,
         (S.COMPLETED, I.RECEIVE_PROVISIONAL): _ignore,
         (S.COMPLETED, I.RECEIVE_SUCCESS): _ignore,
         (S.COMPLETED, I.RECEIVE_FAILURE): _resend_ack,
-        (S.COMPLETED, I.TRANSPORT_ERROR): Transaction._terminate,
-        (S.COMPLETED, I.END): Transaction._terminate,
+        (S.COMPLETED, I.TRANSPORT_ERROR): ClientTransaction._terminate,
+        (S.COMPLETED, I.END): ClientTransaction._terminate,
     }
 
 
@@ -296,11 +309,7 @@ class NonInviteClient(ClientTransaction):
     def _complete(self, now: float, response: Response) -> None:
         self.state = State.COMPLETED
         self._stop_repeating()
-        if self.peer.reliable:
-            self._terminate()
-        else:
-            self._end_in(T4, now)
-        self._pass_up(now, response)
+        self._finish(response, T4, now)
 
     table: ClassVar[Table] = {
         (S.TRYING, I.RETRANSMIT): _resend,
@@ -319,7 +328,7 @@ class NonInviteClient(ClientTransaction):
         (S.COMPLETED, I.RECEIVE_SUCCESS): _ignore,
         (S.COMPLETED, I.RECEIVE_FAILURE): _ignore,
         (S.COMPLETED, I.TRANSPORT_ERROR): _ignore,
-        (S.COMPLETED, I.END): Transaction._terminate,
+        (S.COMPLETED, I.END): ClientTransaction._terminate,
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -139,6 +141,49 @@ def test_nothing_is_left_of_2000_calls_after_their_last_timer() -> None:
         assert agent.idle
         assert agent.timer() is None
     assert call_objects() <= before
+
+
+@contextlib.contextmanager
+def no_cycles() -> Iterator[None]:
+    """Nothing of ours that is done with within waits for the cycle collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found = [type(thing).__name__ for thing in gc.garbage if type(thing).__module__.startswith("sip.")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert found == []
+
+
+@pytest.mark.parametrize("fate", ["ended", "ended by the other", "changed", "refused", "cancelled", "not answered"])
+def test_a_call_that_is_over_is_freed_at_once_and_not_by_the_cycle_collector(fate: str) -> None:
+    network, caller, called = pair()
+    network.keep_log = False
+    if fate in ("refused", "cancelled", "not answered"):
+        called.react = lambda event: (
+            called.agent.reject(event.call, 486, "", network.now)
+            if fate == "refused" and isinstance(event, IncomingCall)
+            else None
+        )
+    with no_cycles():
+        name = call(network, caller)
+        network.run(1)
+        if fate == "changed":
+            caller.agent.modify_session(name, OFFER, network.now)
+            network.run(1)
+            assert caller.of(SessionAnswered)
+        if fate == "ended by the other":
+            called.agent.hang_up(called.of(IncomingCall)[0].call, network.now)
+        elif fate != "not answered":
+            caller.agent.hang_up(name, network.now)
+        network.run(200)
+        assert caller.agent.idle
+        assert called.agent.idle
 
 
 def call_objects() -> int:

@@ -95,7 +95,7 @@ class Bench:
         report.retransmissions += outcome.retransmissions
         report.judge(outcome, f"{count} calls")
         time.sleep(SETTLE)
-        memory = usage.memory_mib(server.pids)
+        memory = usage.private_mib(server.pids)
         print(
             f"{report.calls:6} calls at {chosen.rate:g}/s: {outcome.failed} failed, {outcome.retransmissions} "
             f"retransmissions, answered in {outcome.setup_ms:.1f} ms, memory {memory:.1f} MiB",

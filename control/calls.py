@@ -124,12 +124,21 @@ class Calls:
 
     # --- what the service asks for -----------------------------------------------------------------------------------
 
-    def accept(self, leg_id: str, event: sip.IncomingCall, *, conference: str, participant: str, number: str) -> None:
+    def accept(
+        self,
+        leg_id: str,
+        event: sip.IncomingCall,
+        *,
+        conference: str,
+        participant: str,
+        number: str,
+        room: mx.RoomSettings,
+    ) -> None:
         """Answer an incoming call with the conference's sound. ``number``: what was called, without any PIN."""
         cdr = self._incoming_record(leg_id, event, number)
         cdr.conference = conference
         family = _offered_family(event.offer) or ipaddress.ip_address(event.source[0]).version
-        leg = self._reserve(cdr, participant, event.call, LegState.ANSWERED, family)
+        leg = self._reserve(cdr, participant, event.call, LegState.ANSWERED, family, room)
         if isinstance(leg, MediaFullError):
             headers = {"Retry-After": str(leg.retry_after)}
             self._refuse_leg(event, cdr, "media_full", 503, f"No room for another call: {leg.reason}", headers)
@@ -172,7 +181,17 @@ class Calls:
             cdr.conference = conference
             self._close_record(cdr, "refused", reason, status)
 
-    def invite(self, leg_id: str, to: str, *, conference: str, participant: str, from_user: str, name: str) -> None:
+    def invite(
+        self,
+        leg_id: str,
+        to: str,
+        *,
+        conference: str,
+        participant: str,
+        from_user: str,
+        name: str,
+        room: mx.RoomSettings,
+    ) -> None:
         """Call a number or SIP URI into a conference. The caller shown is ``from_user``, called ``name``."""
         cdr = LegRecord(
             id=leg_id,
@@ -183,7 +202,7 @@ class Calls:
             to_number=to,
             started=self._now(),
         )
-        leg = self._reserve(cdr, participant, "", LegState.CALLING, 6 if "@[" in to or ":[" in to else 4)
+        leg = self._reserve(cdr, participant, "", LegState.CALLING, 6 if "@[" in to or ":[" in to else 4, room)
         if isinstance(leg, MediaFullError):
             self._close_record(cdr, "media_full", leg.reason, None)
             reason = f"No room for another call: {leg.reason}"
@@ -201,10 +220,23 @@ class Calls:
             self._close(leg, kind, reason)
             self._observer.left(leg.conference, leg.id, reason)
 
-    def set_media(self, leg_id: str, *, mute: bool, deaf: bool, talk_gain_db: float, listen_gain_db: float) -> None:
+    def set_media(
+        self, leg_id: str, *, mute: bool, deaf: bool, talk_gain_db: float, listen_gain_db: float, levelling: bool
+    ) -> None:
         """What the leg says and hears; a leg that is not there is ignored."""
         if leg_id in self.legs:
-            self._media.adjust(leg_id, mute=mute, deaf=deaf, talk_gain_db=talk_gain_db, listen_gain_db=listen_gain_db)
+            self._media.adjust(
+                leg_id,
+                mute=mute,
+                deaf=deaf,
+                talk_gain_db=talk_gain_db,
+                listen_gain_db=listen_gain_db,
+                levelling=levelling,
+            )
+
+    def set_sound(self, conference: str, room: mx.RoomSettings) -> None:
+        """How the conference sounds from now on."""
+        self._media.configure(conference, room)
 
     async def close(self, reason: str) -> None:
         """Hang all legs up and wait until their records are saved."""
@@ -341,11 +373,11 @@ class Calls:
     # --- within ------------------------------------------------------------------------------------------------------
 
     def _reserve(
-        self, cdr: LegRecord, participant: str, call: str, state: LegState, family: int
+        self, cdr: LegRecord, participant: str, call: str, state: LegState, family: int, room: mx.RoomSettings
     ) -> Leg | MediaFullError:
         conference = cdr.conference or ""
         try:
-            address = self._media.reserve(cdr.id, conference, family=family)
+            address = self._media.reserve(cdr.id, conference, family=family, room=room)
         except MediaFullError as error:
             return error
         settings = AudioSettings(

@@ -181,6 +181,17 @@ async def _unlock(context: Context, ids: Mapping[str, str], value: None) -> s.Co
     return await context.service.lock(ids["conference_id"], False, by=context.actor)
 
 
+@_command(
+    "conference.sound",
+    Http("POST", _ONE + "/sound"),
+    "Set how it sounds: levelling, most talkers at once, music kept out",
+    takes=s.SetSound,
+    gives=s.ConferenceView,
+)
+async def _sound(context: Context, ids: Mapping[str, str], value: s.SetSound) -> s.ConferenceView:
+    return await context.service.set_sound(ids["conference_id"], value, by=context.actor)
+
+
 @_command("conference.end", Http("POST", _ONE + "/end"), "End it: everybody is hung up", gives=s.ConferenceView)
 async def _end(context: Context, ids: Mapping[str, str], value: None) -> s.ConferenceView:
     return await context.service.end(ids["conference_id"], by=context.actor)
@@ -245,7 +256,7 @@ _simple("kick", "Put him out of the conference")
 @_command(
     "participant.gain",
     Http("POST", _PERSON + "/gain"),
-    "Set how loud he talks and listens",
+    "Set how loud he talks and listens, and whether he is levelled",
     takes=s.SetGain,
     gives=s.ParticipantView,
 )

@@ -17,11 +17,12 @@ from collections.abc import Callable
 
 from control import events as ev
 from control.admission import Caller, RefusedError, role_of
-from control.effects import Effect, HangUp, RingParticipant, SetMedia
+from control.effects import Effect, HangUp, RingParticipant, SetMedia, SetSound
 from control.errors import ConflictError, GoneError, InvalidInputError, NotFoundError
 from control.participant import Participant, ParticipantState, Role
 from control.plan import ConferenceState, Plan
 from control.roster import Roster
+from mixer.protocol import RoomSettings
 
 WARNINGS = (5, 1)
 """Minutes before the end at which everybody is told that it comes."""
@@ -190,6 +191,23 @@ class Conference:
         self.plan.ends = ends
         self._arm_warnings(now)
         self._emit(ev.Extended(self.id, now, minutes=minutes, ends=ends, by=by))
+
+    def set_sound(self, room: RoomSettings, *, by: str | None, now: float) -> None:
+        """Levelling, most talkers at once, music kept out: from now on, for those who are in and all who come."""
+        self._must_go_on()
+        if self.plan.sound != room:
+            self.plan.sound = room
+            self._emit(
+                ev.SoundChanged(
+                    self.id,
+                    now,
+                    levelling=room.levelling,
+                    talkers=room.talkers,
+                    silence_music=room.silence_music,
+                    by=by,
+                )
+            )
+            self._effects.append(SetSound(room))
 
     def end(self, *, by: str | None, now: float, reason: str = "The conference was ended") -> None:
         """Hang everybody up. It has ended when the last leg is gone."""
@@ -366,13 +384,24 @@ class Conference:
             self._set_media(participant)
 
     def set_gain(
-        self, participant: Participant, talk_db: float | None, listen_db: float | None, *, by: str | None, now: float
+        self,
+        participant: Participant,
+        talk_db: float | None = None,
+        listen_db: float | None = None,
+        levelling: bool | None = None,
+        *,
+        by: str | None,
+        now: float,
     ) -> None:
-        """How loud he talks and listens, in decibels; None leaves one as it is."""
-        before = participant.talk_gain_db, participant.listen_gain_db
-        after = (before[0] if talk_db is None else talk_db, before[1] if listen_db is None else listen_db)
+        """How loud he talks and listens, in decibels, and whether he is levelled; None leaves one as it is."""
+        before = participant.talk_gain_db, participant.listen_gain_db, participant.levelling
+        after = (
+            before[0] if talk_db is None else talk_db,
+            before[1] if listen_db is None else listen_db,
+            before[2] if levelling is None else levelling,
+        )
         if after != before:
-            participant.talk_gain_db, participant.listen_gain_db = after
+            participant.talk_gain_db, participant.listen_gain_db, participant.levelling = after
             self._emit(
                 ev.GainChanged(
                     self.id,
@@ -380,6 +409,7 @@ class Conference:
                     participant.id,
                     talk_gain_db=after[0],
                     listen_gain_db=after[1],
+                    levelling=after[2],
                     by=by,
                 )
             )
@@ -538,20 +568,13 @@ class Conference:
     def _take_seat(self, participant: Participant, leg: str) -> None:
         participant.leg = leg
         self._legs[leg] = participant
-        if participant.muted or participant.deaf or participant.talk_gain_db or participant.listen_gain_db:
-            self._set_media(participant)
+        wanted = _media_of(participant, leg)
+        if wanted != SetMedia(leg):
+            self._effects.append(wanted)
 
     def _set_media(self, participant: Participant) -> None:
         if participant.leg is not None:
-            self._effects.append(
-                SetMedia(
-                    participant.leg,
-                    participant.muted,
-                    participant.deaf,
-                    participant.talk_gain_db,
-                    participant.listen_gain_db,
-                )
-            )
+            self._effects.append(_media_of(participant, participant.leg))
 
     def _give_up(self, participant: Participant, kind: str, reason: str, now: float) -> None:
         """Hang up his leg, ringing or in."""
@@ -575,3 +598,14 @@ class Conference:
             self.roster.away(participant)
         else:
             self.roster.remove(participant)
+
+
+def _media_of(participant: Participant, leg: str) -> SetMedia:
+    return SetMedia(
+        leg,
+        participant.muted,
+        participant.deaf,
+        participant.talk_gain_db,
+        participant.listen_gain_db,
+        participant.levelling,
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mixer.protocol import RoomSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -33,7 +35,15 @@ class SetMedia(Effect):
     """What the leg says and hears from now on."""
 
     leg: str
-    mute: bool
-    deaf: bool
-    talk_gain_db: float
-    listen_gain_db: float
+    mute: bool = False
+    deaf: bool = False
+    talk_gain_db: float = 0.0
+    listen_gain_db: float = 0.0
+    levelling: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SetSound(Effect):
+    """How the conference sounds from now on."""
+
+    room: RoomSettings

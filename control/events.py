@@ -74,6 +74,17 @@ class Extended(ConferenceEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class SoundChanged(ConferenceEvent):
+    """How it sounds from now on, all of it (mixer.protocol.RoomSettings)."""
+
+    kind = "conference.sound_changed"
+    levelling: bool
+    talkers: int
+    silence_music: bool
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class EndingSoon(ConferenceEvent):
     """``minutes`` are left."""
 
@@ -229,6 +240,7 @@ class GainChanged(ParticipantEvent):
     kind = "participant.gain_changed"
     talk_gain_db: float
     listen_gain_db: float
+    levelling: bool
     by: str | None
 
 

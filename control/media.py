@@ -224,9 +224,7 @@ class MixerPool:
     def subscribe(self, handler: Callable[[Message], None]) -> None:
         self._handlers.append(handler)
 
-    def reserve(
-        self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM
-    ) -> MediaAddress:
+    def reserve(self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM) -> MediaAddress:
         if (0, family) not in self._turn:
             raise MediaFullError(f"no media address for IPv{family}", retry_after=3600)
         place = self._placement.take(conference)

@@ -50,6 +50,8 @@ class Participant:
     deaf: bool = False
     talk_gain_db: float = 0.0
     listen_gain_db: float = 0.0
+    levelling: bool = True
+    """Bring his speech to everybody's loudness (N9), unless the conference has it off for all."""
     held: bool = False
     talking: bool = False
     leg: str | None = None

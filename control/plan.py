@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from control.ports import DEFAULT_ROOM
+from mixer.protocol import RoomSettings
+
 
 class ConferenceState(StrEnum):
     PLANNED = "planned"
@@ -34,4 +37,5 @@ class Plan:
     guest_pin: str | None
     created: float
     owner: str = ""
+    sound: RoomSettings = DEFAULT_ROOM
     request_key: str | None = None

@@ -47,6 +47,7 @@ class Phones(Protocol):
     def modify_session(self, call: str, offer: bytes) -> None:
         """Propose a new session (re-INVITE); glare is retried by the agent (RFC 3261 section 14.1)."""
 
+
 DEFAULT_ROOM = RoomSettings()
 
 
@@ -93,9 +94,7 @@ class Media(Protocol):
     def subscribe(self, handler: Callable[[Message], None]) -> None:
         """Give every mixer event (mixer.protocol) to ``handler``, in order."""
 
-    def reserve(
-        self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM
-    ) -> MediaAddress:
+    def reserve(self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM) -> MediaAddress:
         """A place for the leg on a lane of its conference's mixer, the conference sounding as ``room`` says.
 
         Raises MediaFullError.

@@ -10,7 +10,7 @@ from control.admission import Caller, RefusedError
 from control.attempts import Attempts
 from control.calls import Calls, CallSettings
 from control.conference import Conference
-from control.effects import Effect, HangUp, RingParticipant, SetMedia
+from control.effects import Effect, HangUp, RingParticipant, SetMedia, SetSound
 from control.numbers import caller_number
 from control.participant import Participant
 from control.ports import Media, Phones
@@ -59,14 +59,19 @@ class Reception:
                     participant=participant,
                     from_user=conference.plan.number,
                     name=conference.plan.topic,
+                    room=conference.plan.sound,
                 )
             case HangUp(leg, kind, reason):
                 if leg in self.calls.legs:
                     self.calls.hang_up(leg, kind, reason)
                 else:
                     conference.left(leg, reason, self._clock())
-            case SetMedia(leg, mute, deaf, talk, listen):
-                self.calls.set_media(leg, mute=mute, deaf=deaf, talk_gain_db=talk, listen_gain_db=listen)
+            case SetMedia(leg, mute, deaf, talk, listen, levelling):
+                self.calls.set_media(
+                    leg, mute=mute, deaf=deaf, talk_gain_db=talk, listen_gain_db=listen, levelling=levelling
+                )
+            case SetSound(room):
+                self.calls.set_sound(conference.id, room)
 
     # --- control.calls.Observer --------------------------------------------------------------------------------------
 
@@ -103,7 +108,14 @@ class Reception:
                 retry_after=refusal.retry_after,
             )
         else:
-            self.calls.accept(leg, event, conference=conference.id, participant=participant.id, number=number)
+            self.calls.accept(
+                leg,
+                event,
+                conference=conference.id,
+                participant=participant.id,
+                number=number,
+                room=conference.plan.sound,
+            )
         self.registry.settle(conference)
 
     def _admit(

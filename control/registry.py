@@ -28,7 +28,6 @@ _MINOR = (
     ev.CallRefused,
     ev.Digit,
     ev.EndingSoon,
-    ev.GainChanged,
     ev.Held,
     ev.MediaLost,
     ev.MediaRestored,

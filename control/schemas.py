@@ -50,6 +50,7 @@ Email = Annotated[
     StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$"),
     AfterValidator(_printable),
 ]
+Talkers = Annotated[int, Field(ge=0, le=100)]
 Gain = Annotated[float, Field(ge=-MAX_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
 
 
@@ -84,6 +85,9 @@ class CreateConference(Input):
     guest_pin: Pin | None = Field(
         default=None, description="The guests' PIN; made up when the field is left out, null: guests need none"
     )
+    levelling: bool = Field(default=True, description="Bring everybody's speech to one loudness")
+    talkers: Talkers = Field(default=0, description="Most voices heard at once, the loudest; 0: no limit")
+    silence_music: bool = Field(default=False, description="Keep out who plays music or tones instead of speaking")
 
     @model_validator(mode="after")
     def _pins_differ(self) -> Self:
@@ -111,6 +115,22 @@ class ExtendConference(Input):
     minutes: int = Field(ge=1, le=1440, description="How much longer")
 
 
+class SetSound(Input):
+    """How the conference sounds; a field left out stays as it is."""
+
+    levelling: bool | None = Field(default=None, description="Bring everybody's speech to one loudness")
+    talkers: Talkers | None = Field(default=None, description="Most voices heard at once, the loudest; 0: no limit")
+    silence_music: bool | None = Field(
+        default=None, description="Keep out who plays music or tones instead of speaking"
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.levelling is None and self.talkers is None and self.silence_music is None:
+            raise ValueError("give levelling, talkers or silence_music")
+        return self
+
+
 class ConferenceView(Output):
     """A conference as its operator sees it."""
 
@@ -124,6 +144,9 @@ class ConferenceView(Output):
     seats: int
     seats_taken: int
     locked: bool
+    levelling: bool
+    talkers: int = Field(description="Most voices heard at once; 0: no limit")
+    silence_music: bool
     chair_pin: str
     guest_pin: str | None
     uri: str = Field(description="The SIP URI to call")
@@ -167,11 +190,14 @@ class SetGain(Input):
 
     talk_gain_db: Gain | None = Field(default=None, description="How loud the others hear him")
     listen_gain_db: Gain | None = Field(default=None, description="How loud he hears the others")
+    levelling: bool | None = Field(
+        default=None, description="Bring his speech to everybody's loudness, unless the conference has it off"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.talk_gain_db is None and self.listen_gain_db is None:
-            raise ValueError("give talk_gain_db, listen_gain_db or both")
+        if self.talk_gain_db is None and self.listen_gain_db is None and self.levelling is None:
+            raise ValueError("give talk_gain_db, listen_gain_db or levelling")
         return self
 
 
@@ -191,6 +217,7 @@ class ParticipantView(Output):
     held: bool = Field(description="His phone has put us on hold")
     talk_gain_db: float
     listen_gain_db: float
+    levelling: bool
     talking: bool
     leg: str | None
     joined: datetime | None

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import TypeVar
 
@@ -34,7 +35,7 @@ from control.snapshots import (
 )
 from control.store import CursorError, StoreError
 from control.store.records import ConferenceRecord
-from mixer.protocol import LegStats
+from mixer.protocol import LegStats, RoomSettings
 
 MAX_AHEAD_DAYS = 1830
 LATE_SECONDS = 60.0
@@ -143,6 +144,7 @@ class ConferenceService:
             guest_pin=guest_pin,
             created=now,
             owner=by,
+            sound=RoomSettings(value.talkers, value.levelling, value.silence_music),
             request_key=request_key,
         )
 
@@ -168,6 +170,12 @@ class ConferenceService:
     async def lock(self, conference_id: str, on: bool, *, by: str) -> s.ConferenceView:
         conference = await self._open(conference_id)
         conference.lock(on, by=by, now=self._clock())
+        return await self._done(conference)
+
+    async def set_sound(self, conference_id: str, value: s.SetSound, *, by: str) -> s.ConferenceView:
+        conference = await self._open(conference_id)
+        room = replace(conference.plan.sound, **value.model_dump(exclude_none=True))
+        conference.set_sound(room, by=by, now=self._clock())
         return await self._done(conference)
 
     async def end(self, conference_id: str, *, by: str) -> s.ConferenceView:
@@ -293,7 +301,9 @@ class ConferenceService:
     async def gain(self, conference_id: str, participant_id: str, value: s.SetGain, *, by: str) -> s.ParticipantView:
         conference = await self._open(conference_id)
         participant = conference.participant(participant_id)
-        conference.set_gain(participant, value.talk_gain_db, value.listen_gain_db, by=by, now=self._clock())
+        conference.set_gain(
+            participant, value.talk_gain_db, value.listen_gain_db, value.levelling, by=by, now=self._clock()
+        )
         self.registry.settle(conference)
         return participant_view(participant)
 

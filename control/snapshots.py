@@ -11,6 +11,7 @@ from control.conference import Conference
 from control.participant import Participant, ParticipantState, Role
 from control.plan import ConferenceState, Plan
 from control.store.records import AccountRecord, ConferenceRecord, LegRecord, ParticipantRecord
+from mixer.protocol import RoomSettings
 
 
 def moment(seconds: float) -> datetime:
@@ -41,6 +42,9 @@ def conference_record(conference: Conference) -> ConferenceRecord:
         duration_minutes=round((plan.ends - plan.starts) / 60),
         seats=plan.seats,
         locked=conference.locked,
+        levelling=plan.sound.levelling,
+        talkers=plan.sound.talkers,
+        silence_music=plan.sound.silence_music,
         chair_pin=plan.chair_pin,
         guest_pin=plan.guest_pin,
         owner=plan.owner,
@@ -58,9 +62,14 @@ def participant_record(conference_id: str, participant: Participant) -> Particip
         role=participant.planned_role if participant.planned else participant.role,
         state=participant.state,
         reason=participant.reason,
+        failure=participant.failure,
         muted=participant.muted,
         deaf=participant.deaf,
+        talk_gain_db=participant.talk_gain_db,
+        listen_gain_db=participant.listen_gain_db,
+        levelling=participant.levelling,
         created=moment(participant.created),
+        joined=_optional(participant.joined),
         request_key=participant.request_key,
     )
 
@@ -85,6 +94,7 @@ def restore_conference(
         guest_pin=record.guest_pin,
         created=record.created.timestamp(),
         owner=record.owner,
+        sound=RoomSettings(record.talkers, record.levelling, record.silence_music),
         request_key=record.request_key,
     )
     conference = Conference(plan, new_id=new_id, ring_seconds=ring_seconds)
@@ -112,8 +122,13 @@ def _restore_participant(record: ParticipantRecord) -> Participant:
         created=record.created.timestamp(),
         state=ParticipantState(record.state),
         reason=record.reason,
+        failure=record.failure,
         muted=record.muted,
         deaf=record.deaf,
+        talk_gain_db=record.talk_gain_db,
+        listen_gain_db=record.listen_gain_db,
+        levelling=record.levelling,
+        joined=record.joined.timestamp() if record.joined else None,
         request_key=record.request_key,
     )
 
@@ -134,6 +149,9 @@ def conference_view(record: ConferenceRecord, *, seats_taken: int, sip_host: str
         seats=record.seats,
         seats_taken=seats_taken,
         locked=record.locked,
+        levelling=record.levelling,
+        talkers=record.talkers,
+        silence_music=record.silence_music,
         chair_pin=record.chair_pin,
         guest_pin=record.guest_pin,
         uri=f"sip:{record.number}@{sip_host}",
@@ -157,6 +175,7 @@ def participant_view(participant: Participant) -> s.ParticipantView:
         held=participant.held,
         talk_gain_db=participant.talk_gain_db,
         listen_gain_db=participant.listen_gain_db,
+        levelling=participant.levelling,
         talking=participant.talking,
         leg=participant.leg,
         joined=_optional(participant.joined),

@@ -35,6 +35,10 @@ class ConferenceRecord:
     duration_minutes: int
     seats: int
     locked: bool = False
+    levelling: bool = True
+    talkers: int = 0
+    """Most voices in the mix at once; 0: no limit."""
+    silence_music: bool = False
     chair_pin: str = field(repr=False)
     guest_pin: str | None = field(default=None, repr=False)
     owner: str = ""
@@ -64,6 +68,7 @@ class ParticipantRecord:
     deaf: bool = False
     talk_gain_db: float = 0.0
     listen_gain_db: float = 0.0
+    levelling: bool = True
     created: datetime
     joined: datetime | None = None
     request_key: str | None = None

@@ -162,9 +162,7 @@ class Media:
     def subscribe(self, handler: Callable[[Message], None]) -> None:
         self._handler = handler
 
-    def reserve(
-        self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM
-    ) -> MediaAddress:
+    def reserve(self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM) -> MediaAddress:
         self.rooms[conference] = room
         if self.full:
             raise MediaFullError("all rows are taken", retry_after=7)
@@ -194,6 +192,7 @@ class Media:
             "deaf": deaf,
             "talk_gain_db": talk_gain_db,
             "listen_gain_db": listen_gain_db,
+            "levelling": levelling,
         }
 
     def release(self, leg: str) -> None:

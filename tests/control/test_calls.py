@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,17 @@ async def test_b3_a_call_is_answered_with_our_media_address_and_its_voice_goes_t
     answer = SessionDescription.parse(server.phones.bodies[call])
     assert answer.media[0].port == 40000
     assert server.store.kinds()[-1] == "participant.joined"
+
+
+async def test_n9_a_leg_takes_its_place_in_a_room_that_sounds_as_the_conference_is_to() -> None:
+    server = Server()
+    view = await conference(server, talkers=3, levelling=False)
+    server.phones.join("200")
+    assert server.media.rooms[view.id] == mx.RoomSettings(talkers=3, levelling=False)
+    await server.service.set_sound(view.id, s.SetSound(talkers=0, silence_music=True), by="op")
+    assert server.media.rooms[view.id] == mx.RoomSettings(levelling=False, silence_music=True)
+    await server.service.add_participant(view.id, s.AddParticipant(number="375293333333", invite=True), by="op")
+    assert server.media.rooms[view.id] == mx.RoomSettings(levelling=False, silence_music=True)
 
 
 async def test_a_phone_behind_nat_may_send_from_the_address_it_signals_from() -> None:
@@ -458,10 +470,10 @@ async def test_one_invitation_that_goes_wrong_keeps_no_other_from_ringing(monkey
         ids.append(added.id)
     reserve, broken = server.media.reserve, iter([True])
 
-    def fail_once(leg: str, conference: str, *, family: int = 4) -> MediaAddress:
+    def fail_once(leg: str, conference: str, **how: Any) -> MediaAddress:
         if next(broken, False):
             raise RuntimeError("unforeseen")
-        return reserve(leg, conference, family=family)
+        return reserve(leg, conference, **how)
 
     monkeypatch.setattr(server.media, "reserve", fail_once)
     await server.service.invite_many(view.id, ids, by="op")

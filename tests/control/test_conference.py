@@ -7,11 +7,12 @@ import pytest
 from control import events as ev
 from control.admission import Caller, RefusedError
 from control.conference import Conference
-from control.effects import HangUp, RingParticipant, SetMedia
+from control.effects import HangUp, RingParticipant, SetMedia, SetSound
 from control.errors import ConflictError, GoneError, InvalidInputError, NotFoundError
 from control.participant import Participant, ParticipantState, Role
 from control.plan import ConferenceState, Plan
 from control.roster import MAX_GONE
+from mixer.protocol import RoomSettings
 from tests.control.doubles import START, counter
 
 ANNA = Caller("375291111111", "Anna", authenticated=False)
@@ -300,6 +301,31 @@ def test_b12_volume_of_talking_and_listening_is_set_apart() -> None:
     conference.set_gain(anna, 6.0, None, by="op", now=START)
     conference.set_gain(anna, None, -3.0, by="op", now=START)
     assert conference.take_effects()[-1] == SetMedia("leg1", False, False, 6.0, -3.0)
+
+
+def test_n9_who_is_not_to_be_levelled_is_not_when_he_comes_back_either() -> None:
+    conference = make()
+    anna = enter(conference, ANNA, "leg1")
+    conference.set_gain(anna, levelling=False, by="op", now=START)
+    assert conference.take_effects() == [SetMedia("leg1", levelling=False)]
+    conference.left("leg1", "bye", START + 1)
+    enter(conference, ANNA, "leg2")
+    assert conference.take_effects() == [SetMedia("leg2", levelling=False)]
+
+
+def test_n9_a_change_of_sound_is_told_once_and_reaches_the_mixer() -> None:
+    conference = make()
+    conference.take_events()
+    quiet = RoomSettings(talkers=3, levelling=False, silence_music=True)
+    conference.set_sound(quiet, by="op", now=START)
+    conference.set_sound(quiet, by="op", now=START)
+    assert conference.take_effects() == [SetSound(quiet)]
+    (event,) = conference.take_events()
+    assert event.kind == "conference.sound_changed"
+    assert event.data() == {"levelling": False, "talkers": 3, "silence_music": True, "by": "op"}
+    conference.end(by="op", now=START)
+    with pytest.raises(GoneError):
+        conference.set_sound(RoomSettings(), by="op", now=START)
 
 
 def test_a_planned_participant_is_recognised_by_the_number_he_calls_from() -> None:

@@ -57,6 +57,18 @@ async def test_a_conference_runs_through_its_fixed_addresses(edge: Edge) -> None
     assert (status, problem["title"]) == (410, "The conference has ended")
 
 
+async def test_n9_sound_is_chosen_at_creation_and_changed_live(edge: Edge) -> None:
+    made = await edge.make(talkers=3)
+    assert (made["levelling"], made["talkers"], made["silence_music"]) == (True, 3, False)
+    path = f"conferences/{made['id']}/sound"
+    status, changed, _ = await edge.ask("POST", path, {"levelling": False})
+    assert (status, changed["levelling"], changed["talkers"]) == (200, False, 3)
+    for body, word in (({}, "give levelling"), ({"talkers": 101}, "100"), ({"talkers": -1}, "0")):
+        status, problem, _ = await edge.ask("POST", path, body)
+        assert status == 422
+        assert word in problem["errors"][0]["detail"]
+
+
 # --- who may -----------------------------------------------------------------------------------------------------
 
 

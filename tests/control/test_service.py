@@ -16,6 +16,7 @@ from control.reception import WRONG_PIN_SECONDS, WRONG_PINS
 from control.registry import MAX_ENDED_NUMBERS
 from control.schedule import Schedule
 from control.store import StoreError
+from mixer.protocol import RoomSettings
 from tests.control.doubles import START, Records, Server
 
 
@@ -379,6 +380,24 @@ async def test_conferences_survive_a_restart_with_their_people_and_settings() ->
     assert (again.id, again.state, again.muted) == (anna.id, "left", True)
     after.phones.incoming("200*1111")
     assert refused(after) == (403, "The conference is locked")
+
+
+async def test_how_a_conference_sounds_survives_a_restart_and_so_do_gains() -> None:
+    before = Server()
+    view = await room(before, talkers=3, silence_music=True)
+    vera = await before.service.add_participant(view.id, s.AddParticipant(number="375293333333"), by="op")
+    await before.service.gain(view.id, vera.id, s.SetGain(talk_gain_db=6, levelling=False), by="op")
+    await before.service.set_sound(view.id, s.SetSound(levelling=False), by="op")
+    after = Server(before.store, before.clock)
+    await after.service.start()
+    again = await after.service.get(view.id)
+    assert (again.levelling, again.talkers, again.silence_music) == (False, 3, True)
+    person = await after.service.participant(view.id, vera.id)
+    assert (person.talk_gain_db, person.levelling) == (6, False)
+    after.phones.join("200", "375293333333")
+    assert after.media.rooms[view.id] == RoomSettings(talkers=3, levelling=False, silence_music=True)
+    (adjusted,) = after.media.adjusted.values()
+    assert (adjusted["talk_gain_db"], adjusted["levelling"]) == (6, False)
 
 
 async def test_a_leg_cut_off_by_a_crash_gets_its_end_from_the_next_server() -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.command import downgrade
+from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import create_engine
@@ -22,6 +24,7 @@ from sqlalchemy.exc import OperationalError
 from control.config import DataConfig
 from control.secrets import SealError, load_sealer
 from control.store import CursorError, Store, StoreError, tables, writer
+from control.store.database import MIGRATIONS
 from control.store.records import ConferenceRecord, EventRecord, LegRecord, ParticipantRecord
 
 NOW = datetime(2026, 11, 22, 12, 30, 0, 123456, tzinfo=UTC)
@@ -198,6 +201,24 @@ async def test_the_migrations_make_the_tables_as_they_are_declared(store: Store,
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, tables.metadata) == []
     engine.dispose()
+
+
+async def test_an_older_database_keeps_what_it_holds_and_gets_the_defaults_of_what_is_new(tmp_path: Path) -> None:
+    data = DataConfig(dir=tmp_path)
+    store = await Store.open(data)
+    store.save(conference(talkers=3, levelling=False))
+    await store.close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'veche.db'}")
+    with engine.begin() as connection:
+        config = AlembicConfig()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        downgrade(config, "0001")
+    engine.dispose()
+    store = await Store.open(data)
+    kept = await store.conference("c1")
+    await store.close()
+    assert kept == conference()
 
 
 async def test_two_that_start_at_once_both_get_a_migrated_database(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class Observer(Protocol):
 
     def talks(self, conference: str, leg: str, talking: bool, level_dbov: float) -> None: ...
 
+    def music(self, conference: str, leg: str, playing: bool, silenced: bool) -> None: ...
+
     def digit(self, conference: str, leg: str, digit: str) -> None: ...
 
     def media_lost(self, conference: str, reason: str) -> None: ...
@@ -104,6 +106,7 @@ class Calls:
         self._on_media: dict[type[mx.Message], Callable[[Any], None]] = {
             mx.Digit: self._media_digit,
             mx.Talking: self._talking,
+            mx.Music: self._music,
             mx.Inactive: self._inactive,
             mx.RtcpBye: self._rtcp_bye,
             MediaLost: self._media_lost,
@@ -337,6 +340,11 @@ class Calls:
         leg = self.legs.get(message.leg)
         if leg is not None:
             self._observer.talks(leg.conference, leg.id, message.talking, message.level_dbov)
+
+    def _music(self, message: mx.Music) -> None:
+        leg = self.legs.get(message.leg)
+        if leg is not None:
+            self._observer.music(leg.conference, leg.id, message.playing, message.silenced)
 
     def _inactive(self, message: mx.Inactive) -> None:
         leg = self.legs.get(message.leg)

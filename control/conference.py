@@ -494,6 +494,13 @@ class Conference:
                 )
             )
 
+    def music(self, leg: str, playing: bool, silenced: bool, now: float) -> None:
+        """His phone plays instead of him speaking, or has ceased to (N8)."""
+        participant = self._current(leg)
+        if participant is not None and participant.in_call and participant.playing_music != playing:
+            participant.playing_music = playing
+            self._emit(ev.Music(self.id, now, participant.id, playing=playing, silenced=silenced))
+
     def digit(self, leg: str, digit: str, now: float) -> None:
         participant = self._current(leg)
         if participant is not None and participant.in_call:
@@ -507,11 +514,13 @@ class Conference:
             self._emit((ev.Held if on else ev.Resumed)(self.id, now, participant.id))
 
     def media_lost(self, reason: str, now: float) -> None:
-        """The mixer is gone; who was talking cannot be heard."""
+        """The mixer is gone; who was talking or playing music cannot be heard."""
         self._emit(ev.MediaLost(self.id, now, reason=reason))
         for leg, participant in self._legs.items():
             if participant.talking:
                 self.talks(leg, False, -127.0, now)
+            if participant.playing_music:
+                self.music(leg, False, False, now)
 
     def media_restored(self, seconds: float, now: float) -> None:
         self._emit(ev.MediaRestored(self.id, now, seconds=seconds))
@@ -593,7 +602,7 @@ class Conference:
         participant.leg = None
         participant.state = state
         participant.reason = reason
-        participant.talking = participant.held = False
+        participant.talking = participant.held = participant.playing_music = False
         if participant.seen:
             self.roster.away(participant)
         else:

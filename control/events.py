@@ -273,6 +273,15 @@ class Talking(ParticipantEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Music(ParticipantEvent):
+    """His phone began or ceased to play music or tones; ``silenced``: nobody hears it (mission N8)."""
+
+    kind = "participant.music"
+    playing: bool
+    silenced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Digit(ParticipantEvent):
     """A key of his telephone was pressed."""
 

@@ -54,6 +54,8 @@ class Participant:
     """Bring his speech to everybody's loudness (N9), unless the conference has it off for all."""
     held: bool = False
     talking: bool = False
+    playing_music: bool = False
+    """Music, tones or noise come from his phone instead of speech (N8)."""
     leg: str | None = None
     """The leg he is in by, or is being called by."""
     joined: float | None = None

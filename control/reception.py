@@ -156,6 +156,9 @@ class Reception:
     def talks(self, conference: str, leg: str, talking: bool, level_dbov: float) -> None:
         self._report(conference, lambda c, now: c.talks(leg, talking, level_dbov, now))
 
+    def music(self, conference: str, leg: str, playing: bool, silenced: bool) -> None:
+        self._report(conference, lambda c, now: c.music(leg, playing, silenced, now))
+
     def digit(self, conference: str, leg: str, digit: str) -> None:
         self._report(conference, lambda c, now: c.digit(leg, digit, now))
 

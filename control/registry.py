@@ -31,6 +31,7 @@ _MINOR = (
     ev.Held,
     ev.MediaLost,
     ev.MediaRestored,
+    ev.Music,
     ev.Resumed,
     ev.Talking,
 )

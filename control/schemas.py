@@ -219,6 +219,7 @@ class ParticipantView(Output):
     listen_gain_db: float
     levelling: bool
     talking: bool
+    playing_music: bool = Field(description="Music or tones come from his phone instead of speech")
     leg: str | None
     joined: datetime | None
 

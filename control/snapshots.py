@@ -177,6 +177,7 @@ def participant_view(participant: Participant) -> s.ParticipantView:
         listen_gain_db=participant.listen_gain_db,
         levelling=participant.levelling,
         talking=participant.talking,
+        playing_music=participant.playing_music,
         leg=participant.leg,
         joined=_optional(participant.joined),
     )

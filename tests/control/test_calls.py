@@ -446,6 +446,32 @@ async def test_a_caller_who_gives_up_before_the_acknowledgement_leaves_a_record(
     assert (cdr.end_kind, cdr.status) == ("cancelled", 487)
 
 
+async def test_n8_music_from_a_phone_is_shown_until_it_ceases_or_the_phone_leaves() -> None:
+    server = Server()
+    view = await conference(server)
+    call = server.phones.join("200")
+    leg = leg_of(server)
+
+    async def playing() -> list[bool]:
+        return [p.playing_music for p in (await server.service.participants(view.id)).items]
+
+    server.media.emit(mx.Music(leg, True, silenced=True))
+    assert await playing() == [True]
+    event = server.store.log[-1]
+    assert (event.kind, event.data["playing"], event.data["silenced"]) == ("participant.music", True, True)
+    server.media.emit(mx.Music(leg, False, silenced=False))
+    assert await playing() == [False]
+    server.media.emit(mx.Music(leg, True, silenced=False))
+    server.media.emit(MediaLost(0, "killed", (leg,)))
+    assert await playing() == [False], "the next mixer begins to listen anew"
+    server.media.emit(mx.Music(leg, True, silenced=False))
+    server.phones.bye(call)
+    assert await playing() == [False]
+    assert [e.data["playing"] for e in server.store.log if e.kind == "participant.music"] == [
+        True, False, True, False, True
+    ]  # fmt: skip
+
+
 async def test_n13_a_lost_mixer_hangs_up_nobody_and_the_conference_tells_of_it() -> None:
     server = Server()
     view = await conference(server)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from control.guide import messages as m
 from control.guide.phrase import Phrase, phrase
 from control.guide.table import FINAL, TABLE, State, Takes, Trigger
+from control.keypad.functions import mode_words
 from control.keypad.keymap import Function, Keymap, make_keymap
 from control.modes import Mode
 from control.participant import Role
@@ -485,13 +486,11 @@ class Guide:
         if grant.recorded:
             said.append(phrase("recorded"))
         said.append(phrase("count", count=grant.others + 1) if grant.others else phrase("alone"))
-        mute, hand = self._keymap.keys.get(Function.MUTE), self._keymap.keys.get(Function.HAND)
+        mute = self._keymap.keys.get(Function.MUTE)
         if grant.muted_by_chair:
             said.append(phrase("muted-by-chair"))
-        elif grant.role is Role.GUEST and grant.mode is Mode.LECTURE:
-            said.append(phrase("mode-lecture"))
-        elif grant.role is Role.GUEST and grant.mode is Mode.QUESTIONS and hand:
-            said.append(phrase("mode-questions", key=hand))
+        elif grant.role is Role.GUEST and grant.mode is not Mode.CONVERSATION:
+            said.append(mode_words(grant.mode, self._keymap))
         elif grant.muted_on_entry and mute:
             said.append(phrase("muted-on-entry", key=mute))
         return said

@@ -48,8 +48,6 @@ GUIDE: Mapping[str, tuple[str, ...]] = {
     "count": ("count",),
     "muted-on-entry": ("key",),
     "muted-by-chair": (),
-    "mode-questions": ("key",),
-    "mode-lecture": (),
     "goodbye": (),
 }
 """Said by control.guide."""

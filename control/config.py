@@ -372,6 +372,25 @@ class KeypadConfig(Section):
         return {"default": make_keymap({}), **{profile.name: make_keymap(profile.keys) for profile in self.profiles}}
 
 
+class PromptsConfig(Section):
+    """What is spoken to people on the telephone, and the music they wait with."""
+
+    languages: Annotated[tuple[Language, ...], BeforeValidator(_comma_list), AfterValidator(_distinct)] = (
+        "ru",
+        "be",
+        "en",
+    )
+    prepare: Annotated[Literal["start", "use"], BeforeValidator(_lower)] = "start"
+    level_dbov: float = Field(default=-24, ge=-40, le=-12)
+    music_level_dbov: float = Field(default=-34, ge=-60, le=-12)
+    cache_dir: str = ""
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """``cache_dir`` as an absolute path; a relative one starts at the working tree. None: in the data folder."""
+        return ROOT / Path(self.cache_dir).expanduser() if self.cache_dir else None
+
+
 class DataConfig(Section):
     """Where things are kept, and the key secrets are sealed with."""
 
@@ -405,6 +424,7 @@ class Config(Section):
     conference: ConferenceConfig = ConferenceConfig()
     guide: GuideConfig = GuideConfig()
     keypad: KeypadConfig = KeypadConfig()
+    prompts: PromptsConfig = PromptsConfig()
     data: DataConfig = DataConfig()
     log: LogConfig = LogConfig()
 
@@ -415,6 +435,9 @@ class Config(Section):
         for line in self.guide.lines:
             if line.keypad not in self.keypad.keymaps:
                 raise ValueError(f"guide.lines {line.number}: keypad.profiles has no profile {line.keypad}")
+        spoken = {self.guide.language, *(language for line in self.guide.lines for language in line.languages)}
+        if unknown := sorted(spoken - set(self.prompts.languages)):
+            raise ValueError(f"guide uses the language {', '.join(unknown)}, which prompts.languages does not have")
         return self
 
 

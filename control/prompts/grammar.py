@@ -17,7 +17,8 @@ from babel import Locale
 LARGEST: Final = 999_999
 
 REQUIRED_NUMBERS: Final = (*range(21), *range(30, 100, 10), *range(100, 1000, 100))
-REQUIRED_SYMBOLS: Final = ("*", "#", "+", "-")
+_SYMBOL_NAMES: Final = {"*": "star", "#": "hash", "+": "plus", "-": "minus"}
+REQUIRED_SYMBOLS: Final = tuple(_SYMBOL_NAMES)
 REQUIRED_NOUNS: Final = ("thousand", "day", "hour", "minute")
 
 
@@ -132,8 +133,28 @@ class Grammar:
         ]
 
     def _symbol(self, sign: str) -> Word:
-        name = {"*": "star", "#": "hash", "+": "plus", "-": "minus"}[sign]
-        return Word(f"symbol-{name}", self.symbols[sign])
+        return Word(f"symbol-{_SYMBOL_NAMES[sign]}", self.symbols[sign])
+
+    def vocabulary(self) -> list[Word]:
+        """All the words values are made of."""
+        clock = self.clock
+        said = {"midnight": clock.midnight, "noon": clock.noon, "am": clock.am, "pm": clock.pm}
+        said |= {word: word for word in f"{clock.hour} {clock.early} {clock.past}".split() if word[0] != "{"}
+        return [
+            *(self._number(number, "") for number in self.numbers),
+            *(self._number(number, form) for form, words in self.forms.items() for number in words),
+            *([Word("number-and", self.hundred_joiner)] if self.hundred_joiner else []),
+            *(self._symbol(sign) for sign in _SYMBOL_NAMES if sign in self.symbols),
+            *(
+                Word(f"noun-{name}-{category}", text)
+                for name, noun in self.nouns.items()
+                for category, text in noun.forms.items()
+            ),
+            *(Word(f"clock-{name}", text) for name, text in said.items() if text),
+            *(Word(f"day-{index}", text) for index, text in enumerate(self.days, 1)),
+            *(Word(f"month-{index}", text) for index, text in enumerate(self.months, 1)),
+            *(Word(f"date-{word}", word) for word in self.date_order.split() if word[0] != "{"),
+        ]
 
     def duration(self, minutes: int, case: str = "") -> list[Word]:
         """Days and hours, hours and minutes, or minutes; what is less than an hour beside days is left out."""

@@ -8,6 +8,7 @@ from control.guide import messages as m
 from control.guide.guide import Guide, Patience
 from control.guide.table import FINAL, State
 from control.participant import Role
+from tests.guide.spoken import say
 
 LANGUAGES = ("ru", "be", "en")
 GUEST = m.Granted("c1", Role.GUEST)
@@ -64,6 +65,7 @@ class Caller:
         for output in outputs:
             self.all.append(output)
             if isinstance(output, m.Say):
+                say(output.phrases)
                 self.speaking = True
             elif isinstance(output, m.Hush):
                 self.speaking = False

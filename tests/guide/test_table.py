@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +12,7 @@ from control.guide.chart import PAGE, draw, insert
 from control.guide.guide import PARTING
 from control.guide.prompts_needed import PROMPTS
 from control.guide.table import FINAL, TABLE, State, Takes, Trigger
-
-LANGUAGES = sorted((ROOT / "config" / "prompts").glob("*.toml"))
+from tests.guide.spoken import catalogues
 
 
 def test_every_state_has_a_row_and_all_but_the_final_ones_have_exits() -> None:
@@ -68,14 +65,12 @@ def test_the_chart_in_the_docs_is_drawn_from_the_table() -> None:
         insert("# A page without markers\n")
 
 
-@pytest.mark.parametrize("path", LANGUAGES, ids=[path.stem for path in LANGUAGES])
-def test_every_language_has_the_prompts_and_asks_for_no_value_that_is_not_given(path: Path) -> None:
-    texts: dict[str, str | dict[str, str]] = tomllib.loads(path.read_text(encoding="utf-8"))["prompts"]
+@pytest.mark.parametrize("language", catalogues())
+def test_every_language_has_the_prompts_with_the_values_that_are_given(language: str) -> None:
+    prompts = catalogues()[language].prompts
     for key, values in PROMPTS.items():
-        assert key in texts, key
-        text = texts[key]
-        for form in text.values() if isinstance(text, dict) else (text,):
-            assert set(re.findall(r"\{(\w+)", form)) <= set(values), key
+        assert key in prompts, key
+        assert {slot.value for slot in prompts[key].slots()} == set(values), key
 
 
 def test_the_prompts_needed_are_those_that_are_said() -> None:

@@ -9,6 +9,7 @@ from control.keypad.keymap import make_keymap
 from control.keypad.keypad import Keypad
 from control.keypad.messages import Act, Output, Reply, Standing
 from control.participant import Role
+from tests.guide.spoken import say
 
 
 class Phone:
@@ -27,13 +28,22 @@ class Phone:
         for key in text:
             self.now += apart
             out += self.pad.digit(key, self.now)
-        return out
+        return _sayable(out)
 
     def wait(self) -> list[Output]:
         due = self.pad.timer()
         assert due is not None
         self.now = due
-        return self.pad.handle_timer(due)
+        return _sayable(self.pad.handle_timer(due))
+
+
+def _sayable(outputs: list[Output]) -> list[Output]:
+    for output in outputs:
+        if isinstance(output, Reply):
+            say(output.phrases)
+        elif isinstance(output, Act):
+            say((*output.reply, *output.refused))
+    return outputs
 
 
 def said(outputs: list[Output]) -> list[str]:

@@ -85,19 +85,17 @@ def test_b27_what_is_said_in_a_pause_is_not_in_the_file_and_the_seam_does_not_cl
     feed(track, range(50))
     track.pause()
     track.pause()
-    feed(track, range(50, 500), frequency=3000)
+    feed(track, range(50, 51))
+    feed(track, range(51, 500), frequency=3000)
     track.resume()
     track.resume()
     feed(track, range(500, 550))
     assert track.end("stopped").seconds == pytest.approx(2.0, abs=0.021), "the fade out is one frame more"
     samples, rate = read(tmp_path / "a")
-    spectrum = np.abs(np.fft.rfft(samples[: int(0.99 * rate)]))
-    assert np.argmax(spectrum) == pytest.approx(440 * 0.99, abs=1)
-    only_tone = np.concatenate((samples[:48000], samples[49000:]))
-    assert rms(only_tone) == pytest.approx(8000 / np.sqrt(2), rel=0.02)
-    seam = samples[48000 - 480 : 49920 + 480].astype(np.float32)
-    fastest = 8000 * (2 * np.pi * 3000 / rate) ** 2
-    assert sharpest_bend(seam) < fastest * 1.1
+    spectrum = np.abs(np.fft.rfft(samples)) / np.abs(np.fft.rfft(samples)).max()
+    assert spectrum[int(2900 * 2.02) : int(3100 * 2.02)].max() < 0.001
+    assert rms(samples[:rate]) == pytest.approx(8000 / np.sqrt(2), rel=0.02)
+    assert sharpest_bend(samples.astype(np.float32)) < 8000 * (2 * np.pi * 440 / rate) ** 2 * 1.3
 
 
 def test_b27_pausing_and_resuming_before_the_next_frame_leaves_no_trace(tmp_path: Path) -> None:

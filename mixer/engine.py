@@ -7,6 +7,7 @@ is to report. Order of a tick: receive, play out, decode, find who talks, sum, e
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -21,6 +22,7 @@ from .demux import Demux
 from .keypad import Keypad
 from .legs import CLOCK_STEP, G722, OPUS, RATES, SAMPLES_8K, FullError, Legs
 from .mix import G711Output, MixPlan, Sums, plan_mix, sum_rooms
+from .player import Batch, Player, PlayError, Playlist
 from .playout import WINDOW_TICKS, Playout
 from .protocol import (
     AddLeg,
@@ -30,9 +32,13 @@ from .protocol import (
     LegMedia,
     LegStats,
     Load,
+    LoadClip,
     Message,
+    MoveLeg,
     Music,
     Ping,
+    Play,
+    Played,
     Pong,
     Profile,
     QueryDone,
@@ -41,7 +47,9 @@ from .protocol import (
     RtcpBye,
     SetLeg,
     SetRoom,
+    StopPlaying,
     Talking,
+    UnloadClip,
     UpdateLeg,
 )  # fmt: skip
 from .quality import LossBurst
@@ -56,6 +64,7 @@ from .wide import WideMix
 
 MAX_EVENTS = 20_000
 TICKS_PER_SECOND = 50
+NARROW = 8000
 REPORT_TICKS = 10
 """RTCP reports that fall due within these are made together."""
 
@@ -95,6 +104,7 @@ class Engine:
         self.sound = Sound(capacity)
         self.bursts = LossBurst(capacity)
         self._comfort = ComfortNoise() if comfort_noise else None
+        self.player = Player(capacity)
         self.reports = Reports(capacity, fds, cname)
         self.keypad = Keypad()
         self.wide = WideMix(capacity)
@@ -103,6 +113,7 @@ class Engine:
         self._output = G711Output(capacity)
         self._parts: list[RowPart] = [
             self.demux, self.playout, self.voices, self.sound, self.bursts, self.reports, self.keypad, self.wide,
+            self.player,
         ]  # fmt: skip
         self._dirty = True
         self._plan = MixPlan()
@@ -128,6 +139,10 @@ class Engine:
             case SetRoom(conference, settings) if conference in self.rooms.index_of:
                 self.rooms.set(self.rooms.index_of[conference], settings)
                 self._dirty = True
+            case MoveLeg(leg) if leg in self.legs.row_of:
+                self._move_leg(self.legs.row_of[leg], command)
+            case LoadClip() | UnloadClip() | Play() | StopPlaying():
+                self._play(command)
             case RemoveLeg(leg):
                 self._remove(leg)
             case Ping(token):
@@ -178,15 +193,50 @@ class Engine:
         self.outbox.address[row] = np.frombuffer(raw.ljust(ADDRESS, b"\0"), np.uint8)
         self.outbox.address_size[row] = len(raw)
 
+    def _move_leg(self, row: int, command: MoveLeg) -> None:
+        before = int(self.legs.room[row])
+        self.legs.room[row] = self.rooms.enter(command.conference, command.room)
+        self._leave(before)
+        self._dirty = True
+
+    def _leave(self, room: int) -> None:
+        """A leg less in a conference; with the last one all that is known of it goes."""
+        if self.rooms.leave(room):
+            for part in (self.wide, self.sound, self.player):
+                part.forget_room(room)
+
+    def _play(self, command: LoadClip | UnloadClip | Play | StopPlaying) -> None:
+        """What cannot be played is over at once."""
+        player, rows, rooms = self.player, self.legs.row_of, self.rooms.index_of
+        match command:
+            case LoadClip(clip, rate, pcm, offset, total):
+                with suppress(PlayError):
+                    player.load(clip, rate, np.frombuffer(pcm, "<i2"), offset=offset, total=total)
+            case UnloadClip(clip):
+                player.unload(clip)
+            case StopPlaying(leg, conference):
+                if leg in rows:
+                    player.stop_leg(rows[leg])
+                elif conference in rooms:
+                    player.stop_room(rooms[conference])
+            case Play(token, clips, leg, conference, loop, gain_db, duck_db, queued):
+                playlist = Playlist(token, clips, loop, gain_db, duck_db, queued)
+                try:
+                    if leg in rows:
+                        player.play_leg(rows[leg], playlist)
+                    elif conference in rooms:
+                        player.play_room(rooms[conference], playlist)
+                    else:
+                        raise PlayError("leg", "is not here")
+                except PlayError:
+                    self._emit(Played(token, False))
+
     def _remove(self, leg: str) -> None:
         row = self.legs.row_of.get(leg)
         if row is None:
             return
-        room = int(self.legs.room[row])
+        self._leave(int(self.legs.room[row]))
         last = self.legs.count - 1
-        if self.rooms.leave(room):
-            self.wide.forget_room(room)
-            self.sound.forget_room(room)
         for column in (self.outbox.buffer, self.outbox.size, self.outbox.address, self.outbox.address_size):
             column[row] = column[last]
         self.legs.remove(leg, self._parts)
@@ -249,17 +299,31 @@ class Engine:
         self._give_back(sound.hold[:count])
         heard = sound.pick(legs, self.rooms, energy)
         stages.lap("levels")
-        sums = self._sum(heard, wide)
+        legs_hear, rooms_hear = self._played(count)
+        sums = self._sum(heard, wide, rooms_hear)
         stages.lap("mix")
         g711, comfort = self._plan.g711, self._comfort
-        frames = self._output.frames(self._plan, legs, sums, comfort.g711(self.ticks) if comfort else None)
+        noise = comfort.g711(self.ticks) if comfort else None
+        frames = self._output.frames(self._plan, legs, sums, noise, legs_hear.get(NARROW))
         if len(g711) == count:
             self.outbox.rtp["payload"][:count] = frames
         else:
             self.outbox.rtp["payload"][g711] = frames
         if wide:
-            self.wide.encode(legs, self.outbox, partial(comfort.samples, tick=self.ticks) if comfort else None)
+            wide_noise = partial(comfort.samples, tick=self.ticks) if comfort else None
+            self.wide.encode(legs, self.outbox, wide_noise, legs_hear)
         stages.lap("encode")
+
+    def _played(self, count: int) -> tuple[dict[int, Batch], dict[int, Batch]]:
+        """What single legs and whole conferences are played in this tick, by rate."""
+        legs: dict[int, Batch] = {}
+        rooms: dict[int, Batch] = {}
+        if len(self.player):
+            legs = self.player.leg_frames(RATES[self.legs.codec[:count]])
+            rooms = self.player.room_frames(self.rooms.rate)
+        for token, complete in self.player.finished():
+            self._emit(Played(token, complete))
+        return legs, rooms
 
     def _tell(self, changes: Changes) -> None:
         legs, levels = self.legs, self.sound.talk.level_dbov
@@ -271,7 +335,7 @@ class Engine:
                 silenced = playing and bool(self.rooms.silences_music[legs.room[row]] or self.sound.music.expected[row])
                 self._emit(Music(legs.names[row], playing, silenced))
 
-    def _sum(self, heard: NDArray[np.int64], wide: bool) -> Sums:
+    def _sum(self, heard: NDArray[np.int64], wide: bool, played: dict[int, Batch]) -> Sums:
         legs, limiter = self.legs, self.sound.limiter
         voice = self.voices.pcm[heard]
         if wide:
@@ -279,9 +343,9 @@ class Engine:
             own = voice[narrow]
             self.sound.treat(legs, heard[narrow], own)
             voice[narrow] = own
-            return self.wide.sum(legs, self.rooms, self.sound, heard, voice, self.ticks)
+            return self.wide.sum(legs, self.rooms, self.sound, heard, voice, played, self.ticks)
         self.sound.treat(legs, heard, voice)
-        sums = sum_rooms(self.capacity, heard, legs.room[heard], voice)
+        sums = sum_rooms(self.capacity, heard, legs.room[heard], voice, played.get(NARROW))
         limiter.apply(sums.rooms, sums.total, self.ticks)
         limiter.follow(legs.room[heard], sums.voice)
         return sums

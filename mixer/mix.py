@@ -16,6 +16,7 @@ from .datagrams import FRAME_BYTES
 from .g711 import ENCODE, SILENCE
 from .legs import G722, Legs
 from .limiter import soften
+from .player import Batch
 
 _LAWS = 2
 _VOID_FRAME = f"V{FRAME_BYTES}"
@@ -71,16 +72,29 @@ def plan_mix(legs: Legs) -> MixPlan:
     )
 
 
-def sum_rooms(rooms: int, rows: Int, room: Int, voice: Float) -> Sums:
-    """Add up the voices per conference. ``room``: conference of each of ``rows``, ``voice`` float32[len(rows), n]."""
+def sum_rooms(rooms: int, rows: Int, room: Int, voice: Float, played: Batch | None = None) -> Sums:
+    """Add up the voices per conference. ``room``: conference of each of ``rows``, ``voice`` float32[len(rows), n].
+
+    ``played``: what whole conferences are played besides; their voices are lowered for it, in place.
+    """
+    heard = voice
+    if played is not None:
+        place = np.searchsorted(played.listeners, room)
+        place[place == len(played.listeners)] = 0
+        ducked = np.flatnonzero(played.listeners[place] == room)
+        lowered = voice[ducked]
+        played.duck(place[ducked], lowered)
+        voice[ducked] = lowered
+        room = np.concatenate((room, played.listeners))
+        heard = np.concatenate((voice, played.frames))
     slot_of_room = np.full(rooms, -1, np.int64)
     order = np.argsort(room, kind="stable")
     sorted_room = room[order]
-    first = np.ones(len(rows), np.bool_)
+    first = np.ones(len(room), np.bool_)
     first[1:] = sorted_room[1:] != sorted_room[:-1]
     starts = np.flatnonzero(first)
     slot_of_room[sorted_room[starts]] = np.arange(len(starts))
-    total = np.add.reduceat(voice[order], starts, axis=0) if len(rows) else voice[:0]
+    total = np.add.reduceat(heard[order], starts, axis=0) if len(room) else voice[:0]
     return Sums(slot_of_room, sorted_room[starts], total, rows, voice)
 
 
@@ -97,17 +111,20 @@ class G711Output:
         self._place = np.zeros(capacity, np.int64)
         self._silence = np.repeat(SILENCE[:, None], FRAME_BYTES, axis=1).view(_VOID_FRAME)[:, 0]
 
-    def frames(self, plan: MixPlan, legs: Legs, sums: Sums, comfort: NDArray[np.uint8] | None) -> NDArray[np.void]:
+    def frames(
+        self, plan: MixPlan, legs: Legs, sums: Sums, comfort: NDArray[np.uint8] | None, played: Batch | None
+    ) -> NDArray[np.void]:
         """Payload of each row in ``plan.g711``, void160[len(plan.g711)].
 
-        ``comfort``: uint8[2, 160], what is heard by law while nobody speaks; None for silence.
+        ``comfort``: uint8[2, 160], what is heard by law while nobody speaks; None for silence. ``played``: what single
+        legs are played besides.
         """
         slots = len(sums.total)
         quiet = self._silence if comfort is None else comfort.view(_VOID_FRAME)[:, 0]
         at_rest = np.where(plan.deaf, plan.law, plan.law + _LAWS)
         pieces = [self._silence, quiet]
         at = 2 * _LAWS
-        if not slots:
+        if not slots and played is None:
             return np.concatenate(pieces)[at_rest]
         slot = sums.slot_of_room[plan.room]
         shared_at = np.zeros(_LAWS, np.int64)
@@ -119,6 +136,8 @@ class G711Output:
         listens = (slot >= 0) & ~plan.deaf
         frame = np.where(listens, shared_at[plan.law] + slot, at_rest)
         own_rows, own = self._own(plan, legs, sums, listens)
+        if played is not None:
+            own_rows, own = _play_over(played, own_rows, own, sums, legs)
         if len(own_rows):
             self._place[plan.g711] = np.arange(len(plan.g711))
             place = self._place[own_rows]
@@ -144,3 +163,22 @@ class G711Output:
             own = np.concatenate((own, sums.total[sums.slot_of_room[legs.room[extra]]]))
             own *= legs.listen_gain[rows][:, None]
         return rows, own
+
+
+def _play_over(played: Batch, rows: Int, own: Float, sums: Sums, legs: Legs) -> tuple[Int, Float]:
+    """What legs hear that are played something: what they would have heard, lowered, and the clip over it.
+
+    ``rows`` with frames of their own already keep them; the others start from their conference's total, or silence.
+    """
+    extra = played.listeners[~np.isin(played.listeners, rows)]
+    slot = sums.slot_of_room[legs.room[extra]]
+    more = np.zeros((len(extra), played.frames.shape[1]), np.float32)
+    hears = (slot >= 0) & ~legs.deaf[extra]
+    more[hears] = sums.total[slot[hears]] * legs.listen_gain[extra[hears]][:, None]
+    rows, own = np.concatenate((rows, extra)), np.concatenate((own, more))
+    order = np.argsort(rows)
+    at = order[np.searchsorted(rows, played.listeners, sorter=order)]
+    lowered = own[at]
+    played.duck(np.arange(len(at)), lowered)
+    own[at] = lowered + played.frames
+    return rows, own

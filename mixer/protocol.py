@@ -126,6 +126,60 @@ class SetRoom(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class MoveLeg(Message):
+    """The leg goes to another conference of this mixer, with its stream and its counters."""
+
+    leg: str
+    conference: str
+    room: RoomSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LoadClip(Message):
+    """Part of a clip: int16 samples (little-endian) at ``rate``, from ``offset`` of ``total`` samples on, in order.
+
+    A clip can be played once it is there at 8, 16 and 48 kHz.
+    """
+
+    clip: str
+    rate: int
+    pcm: bytes
+    offset: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadClip(Message):
+    clip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Play(Message):
+    """Play clips one after the other to one leg, or to a whole conference; answered by one Played with the token.
+
+    ``loop``: from the beginning again, until stopped. ``duck_db``: by how much all else is lowered meanwhile.
+    ``queued``: after what plays already instead of in its place.
+    """
+
+    token: int
+    clips: tuple[str, ...]
+    leg: str | None = None
+    conference: str | None = None
+    loop: bool = False
+    gain_db: float = 0.0
+    duck_db: float = 0.0
+    queued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlaying(Message):
+    """Stop what is played to one leg, or to a whole conference."""
+
+    leg: str | None = None
+    conference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveLeg(Message):
     leg: str
 
@@ -198,6 +252,14 @@ class Music(Message):
     playing: bool
     silenced: bool
     """It is kept out of the mix for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played(Message):
+    """A playlist is over: played to its end, or (``complete`` False) stopped, replaced, impossible."""
+
+    token: int
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +350,9 @@ class Load(Message):
 MESSAGES: dict[str, type[Message]] = {
     c.__name__: c
     for c in (
-        Assume, AddLeg, UpdateLeg, SetLeg, SetRoom, RemoveLeg, Ping, QueryLegs, Profile, Shutdown,
-        Ready, Pong, Digit, Talking, Music, Latched, Inactive, RtcpBye, LegStats, QueryDone, Load,
+        Assume, AddLeg, UpdateLeg, SetLeg, SetRoom, MoveLeg, RemoveLeg, LoadClip, UnloadClip, Play, StopPlaying,
+        Ping, QueryLegs, Profile, Shutdown,
+        Ready, Pong, Digit, Talking, Music, Played, Latched, Inactive, RtcpBye, LegStats, QueryDone, Load,
     )
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from .datagrams import PACKET, RTP_HEADER, Outbox
 from .legs import CODECS, G722, OPUS, RATES, Legs
 from .limiter import soften
 from .mix import Sums, sum_rooms
+from .player import Batch
 from .playout import UNITS, Playout
 from .resample import Resampler
 from .rooms import Rooms
@@ -266,8 +267,19 @@ class WideMix:
                 leg.decode_frame(payload[row].tobytes() if there[row] else None, missing)
             energy[row] = np.dot(leg.pcm, leg.pcm) / leg.frame
 
-    def sum(self, legs: Legs, rooms: Rooms, sound: Sound, heard: Int, narrow: Float, tick: int) -> Sums:
+    def sum(
+        self,
+        legs: Legs,
+        rooms: Rooms,
+        sound: Sound,
+        heard: Int,
+        narrow: Float,
+        played: dict[int, Batch],
+        tick: int,
+    ) -> Sums:
         """Add up all conferences. ``narrow``: float32[len(heard), 160], valid for G.711 rows and treated already.
+
+        ``played``: by rate, what whole conferences are played besides.
 
         Returns what G.711 legs hear; the rest is kept for encode().
         """
@@ -275,15 +287,19 @@ class WideMix:
         self._heard = heard
         self._note_heard(legs, heard[rate_of_room > RATES[0]])
         plain = rate_of_room == RATES[0]
-        sums = sum_rooms(self._capacity, heard[plain], legs.room[heard[plain]], narrow[plain])
+        sums = sum_rooms(
+            self._capacity, heard[plain], legs.room[heard[plain]], narrow[plain], played.get(int(RATES[0]))
+        )
         sound.limiter.apply(sums.rooms, sums.total, tick)
         sound.limiter.follow(legs.room[sums.rows], sums.voice)
         parts = [sums]
         self._totals = {}
         for rate in _WIDE_RATES:
             here = np.flatnonzero(rate_of_room == rate)
-            if len(here):
-                for hears, sums in self._sum_at(rate, legs, sound, heard[here], narrow[here], tick):
+            if len(here) or rate in played:
+                for hears, sums in self._sum_at(
+                    rate, legs, sound, heard[here], narrow[here], played.get(rate), tick
+                ):
                     if hears == RATES[0]:
                         parts.append(sums)
                     else:
@@ -291,23 +307,31 @@ class WideMix:
                         self._totals[hears] = sums if known is None else _join([known, sums])
         return _join(parts)
 
-    def encode(self, legs: Legs, outbox: Outbox, comfort: Callable[[int], Float] | None) -> None:
-        """Payloads of all wideband rows. ``comfort``: by rate, what is heard while nobody speaks; None for silence."""
+    def encode(
+        self, legs: Legs, outbox: Outbox, comfort: Callable[[int], Float] | None, played: dict[int, Batch]
+    ) -> None:
+        """Payloads of all wideband rows. ``comfort``: by rate, what is heard while nobody speaks; None for silence.
+
+        ``played``: by rate, what single legs are played besides.
+        """
         heard = set(self._heard.tolist())
         silence: dict[int, bytes] = {}
         for (room, codec), rows in self._listeners.items():
             sums = self._totals.get(int(RATES[codec]))
             slot = int(sums.slot_of_room[room]) if sums is not None else -1
+            batch = played.get(int(RATES[codec]))
+            if batch is not None:
+                rows = self._encode_played(legs, outbox, rows, batch, sums, slot)
+                if not len(rows):
+                    continue
             if sums is None or slot < 0:
                 if codec not in silence:
                     silence[codec] = self._silent_payload(codec, comfort)
                 _put(outbox, rows, silence[codec])
                 continue
-            total = sums.total[slot]
             alone = legs.deaf[rows] | (legs.listen_gain[rows] != 1) | np.isin(rows, self._heard)
             for row in rows[alone].tolist():
-                own = total - sums.voice[sums.rows == row].sum(axis=0) if row in heard else total
-                own = own * (0 if legs.deaf[row] else legs.listen_gain[row])
+                own = _own_mix(legs, sums, slot, row, row in heard)
                 soften(own[None])
                 _put(outbox, [row], self._legs[row].encode(own))
             shared = rows[~alone]
@@ -315,9 +339,27 @@ class WideMix:
                 encoder = self._shared.get((room, codec))
                 if encoder is None:
                     encoder = self._shared[room, codec] = make_encoder(_NAMES[codec])
-                whole = total.copy()
+                whole = sums.total[slot].copy()
                 soften(whole[None])
                 _put(outbox, shared, encoder.encode(whole))
+
+    def _encode_played(
+        self, legs: Legs, outbox: Outbox, rows: Int, batch: Batch, sums: Sums | None, slot: int
+    ) -> Int:
+        """Those of ``rows`` that are played something hear it over what they would have heard; returns the others."""
+        at = np.searchsorted(batch.listeners, rows)
+        at[at == len(batch.listeners)] = 0
+        mine = batch.listeners[at] == rows
+        for row, place in zip(rows[mine].tolist(), at[mine].tolist(), strict=True):
+            own = np.zeros((1, batch.frames.shape[1]), np.float32)
+            if sums is not None and slot >= 0:
+                own[0] = _own_mix(legs, sums, slot, row, bool((sums.rows == row).any()))
+            batch.duck(np.array([place]), own)
+            own[0] += batch.frames[place]
+            soften(own)
+            _put(outbox, [row], self._legs[row].encode(own[0]))
+        others: Int = rows[~mine]
+        return others
 
     def _silent_payload(self, codec: int, comfort: Callable[[int], Float] | None) -> bytes:
         """What every listener of a silent conference is sent in this tick."""
@@ -336,7 +378,7 @@ class WideMix:
         self._narrow_heard = now
 
     def _sum_at(
-        self, rate: int, legs: Legs, sound: Sound, rows: Int, narrow: Float, tick: int
+        self, rate: int, legs: Legs, sound: Sound, rows: Int, narrow: Float, played: Batch | None, tick: int
     ) -> Iterator[tuple[int, Sums]]:
         """Sums of the conferences that mix at ``rate``, for each rate that is heard there."""
         source_rate = RATES[legs.codec[rows]]
@@ -351,7 +393,7 @@ class WideMix:
                 own = np.stack([self._legs[row].pcm for row in rows[at].tolist()])
                 sound.treat(legs, rows[at], own)
             voice[at] = self._up.process(codec_rate, rate, rows[at], own)
-        sums = sum_rooms(self._capacity, rows, legs.room[rows], voice)
+        sums = sum_rooms(self._capacity, rows, legs.room[rows], voice, played)
         sound.limiter.apply(sums.rooms, sums.total, tick)
         sound.limiter.follow(legs.room[rows], voice)
         for hears in self._rates_needed[rate]:
@@ -359,6 +401,14 @@ class WideMix:
             total = self._down_rooms.process(rate, hears, sums.rooms, sums.total)
             own = self._down.process(rate, hears, rows[at], voice[at])
             yield hears, Sums(sums.slot_of_room, sums.rooms, total, rows[at], own)
+
+
+def _own_mix(legs: Legs, sums: Sums, slot: int, row: int, heard: bool) -> Float:
+    """What one leg hears of its conference: all but itself, at its own volume."""
+    total = sums.total[slot]
+    own = total - sums.voice[sums.rows == row].sum(axis=0) if heard else total
+    mix: Float = own * np.float32(0 if legs.deaf[row] else legs.listen_gain[row])
+    return mix
 
 
 def _put(outbox: Outbox, rows: Int | list[int], payload: bytes) -> None:

@@ -39,6 +39,9 @@ from .tap import HEADER, MAX_DATAGRAM
 
 CHECK_SECONDS: Final = 1.0
 """How often the disk's free space is looked at."""
+TAP_SECONDS: Final = 0.04
+"""How often frames are fetched. Nobody sleeps on the tap: each send would have to wake him, which costs the tick ten
+times what the sending does."""
 MAX_WAITING: Final = 128 << 20
 """Bytes of frames that may wait for the disk: more than a minute of ten conferences at 48 kHz. More become silence, and
 are told as missing."""
@@ -211,13 +214,12 @@ class Process:
             while True:
                 if not self._writer.is_alive():
                     return 1
-                sources = [self._control, self._woken, *([self._tap] if self._begun else [])]
-                select.select(sources, [], [], CHECK_SECONDS)
+                select.select([self._control, self._woken], [], [], TAP_SECONDS if self._begun else None)
                 self._round()
         except Stop:
-            self._receive_frames()
             return 0
         finally:
+            self._receive_frames()
             self._writer.finish()
             self._writer.join()
             self._link.send(self._events())

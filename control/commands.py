@@ -150,6 +150,16 @@ async def _live(context: Context, ids: Mapping[str, str], value: None) -> s.Live
 
 
 @_command(
+    "conference.network",
+    Http("GET", _ONE + "/network"),
+    "Network state report: codec, loss, jitter, delay and MOS of everybody",
+    gives=s.NetworkReport,
+)
+async def _network(context: Context, ids: Mapping[str, str], value: None) -> s.NetworkReport:
+    return await context.service.network(ids["conference_id"])
+
+
+@_command(
     "conference.legs",
     Http("GET", _ONE + "/legs"),
     "Call detail records of a conference, newest first",

@@ -13,12 +13,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import structlog
 
 from control.config import MediaConfig
+from control.leg_queries import Answer, LegQueries
 from control.mixer_process import MixerProcess, MixerStartError
 from control.placement import Placement
 from control.ports import DEFAULT_ROOM, MediaAddress, MediaFullError, MediaLost, MediaRestored
@@ -30,7 +31,6 @@ from mixer.protocol import (
     Load,
     Message,
     QueryDone,
-    QueryLegs,
     RemoveLeg,
     RoomSettings,
     SetLeg,
@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 CAPACITY = 4096
 STATS_SECONDS = 1.0
+STATS_SECONDS_PER_LEG = 0.005
+"""How long figures are waited for: a mixer gives a batch of them a tick, more slowly when it is busy."""
 RESTART_PAUSE = 1.0
 """Between attempts to start a mixer that does not come up."""
 LINK = "link:"
@@ -71,6 +73,7 @@ class _Mixer:
         """Its lanes' places among all."""
         self.process: MixerProcess | None = None
         self.load: Load | None = None
+        self.queries = LegQueries(self.tell)
         self.supervisor: asyncio.Task[None] | None = None
 
     def tell(self, message: Message) -> None:
@@ -96,9 +99,6 @@ class MixerPool:
         """By mixer: place of the lane that only other mixers send to."""
         self._seats: dict[str, _Seat] = {}
         self._standby: asyncio.Task[MixerProcess] | None = None
-        self._queries: dict[int, asyncio.Future[None]] = {}
-        self._answers: dict[str, LegStats] = {}
-        self._token = itertools.count(1)
         self.restarts = 0
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class MixerPool:
             legs = tuple(name for name, seat in self._seats.items() if seat.mixer == mixer.number)
             log.error("mixer lost", mixer=mixer.number, pid=process.pid, reason=process.failure, legs=len(legs))
             self._publish(MediaLost(mixer.number, process.failure, legs))
-            self._drop_queries()
+            mixer.queries.drop()
             self.restarts += 1
             process = await self._replacement()
             self._install(mixer, process)
@@ -288,19 +288,22 @@ class MixerPool:
                 self._mixers[link.mixer].tell(RemoveLeg(name))
 
     async def stats(self, leg: str) -> LegStats | None:
-        seat = self._seats.get(leg)
-        if seat is None or not seat.connected or self._mixers[seat.mixer].process is None:
-            return None
-        token = next(self._token)
-        done = self._queries[token] = asyncio.get_running_loop().create_future()
-        self._mixers[seat.mixer].tell(QueryLegs(token, (leg,)))
-        try:
-            await asyncio.wait_for(done, STATS_SECONDS)
-        except TimeoutError:
-            return None
-        finally:
-            self._queries.pop(token, None)
-        return self._answers.pop(leg, None)
+        return (await self.stats_of((leg,))).get(leg)
+
+    async def stats_of(self, legs: Iterable[str]) -> dict[str, LegStats]:
+        asked: dict[int, list[str]] = {}
+        for leg in legs:
+            seat = self._seats.get(leg)
+            if seat is not None and seat.connected and self._mixers[seat.mixer].process is not None:
+                asked.setdefault(seat.mixer, []).append(leg)
+        answers: dict[str, Answer] = {}
+        for number, names in asked.items():
+            answers |= self._mixers[number].queries.ask(names)
+        if answers:
+            # shared with whoever else asks for the same leg: waited for, never cancelled
+            await asyncio.wait(answers.values(), timeout=STATS_SECONDS + len(answers) * STATS_SECONDS_PER_LEG)
+        given = {leg: answer.result() for leg, answer in answers.items() if answer.done()}
+        return {leg: stats for leg, stats in given.items() if stats is not None}
 
     def load(self) -> list[Load]:
         return [mixer.load for mixer in self._mixers if mixer.load is not None]
@@ -326,13 +329,8 @@ class MixerPool:
 
     def _receive(self, mixer: _Mixer, message: Message) -> None:
         match message:
-            case LegStats(leg):
-                self._answers[leg] = message
-                return
-            case QueryDone(token):
-                done = self._queries.get(token)
-                if done is not None and not done.done():
-                    done.set_result(None)
+            case LegStats() | QueryDone():
+                mixer.queries.receive(message)
                 return
             case Load():
                 mixer.load = message
@@ -343,11 +341,6 @@ class MixerPool:
     def _publish(self, message: Message) -> None:
         for handler in self._handlers:
             handler(message)
-
-    def _drop_queries(self) -> None:
-        for done in self._queries.values():
-            if not done.done():
-                done.set_result(None)
 
 
 def _new_ssrc() -> int:

@@ -7,7 +7,7 @@ events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -123,6 +123,9 @@ class Media(Protocol):
 
     async def stats(self, leg: str) -> LegStats | None:
         """Live figures of a leg; None when it is not (or no longer) in a mixer."""
+
+    async def stats_of(self, legs: Iterable[str]) -> dict[str, LegStats]:
+        """Live figures of many legs, without those that are in no mixer."""
 
     def load(self) -> list[Load]:
         """The newest Load of each mixer."""

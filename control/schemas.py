@@ -232,7 +232,7 @@ class ParticipantList(Output):
 
 
 class LegFigures(Output):
-    """What the mixer counts for a leg."""
+    """What the mixer measures of a leg. Null: not known (yet), or the record is older than the figure."""
 
     packets_received: int
     packets_sent: int
@@ -245,7 +245,14 @@ class LegFigures(Output):
     jitter_ms: float
     playout_delay_ms: float
     round_trip_ms: float | None
-    remote_lost_fraction: float | None
+    remote_lost_fraction: float | None = Field(description="Lost of what we send, as the far side reports, 0 to 1")
+    loss_fraction: float | None = Field(default=None, description="Missing of the frames due here, 0 to 1")
+    burst_ratio: float | None = Field(default=None, description="1: losses are random; more: they come in bursts")
+    rating: float | None = Field(
+        default=None, description="R of the E-model: at most 93 for a narrowband codec, 129 for a wideband one"
+    )
+    mos: float | None = Field(default=None, description="Mean opinion score by the E-model, 1 to 4.5, as heard here")
+    gain_db: float | None = Field(default=None, description="What levelling adds now")
     level_dbov: float
     talk_seconds: float
 
@@ -264,6 +271,37 @@ class LiveConference(Output):
     conference: ConferenceView
     talking: list[str] = Field(description="Ids of the participants who talk now")
     participants: list[LiveParticipant]
+
+
+class NetworkParticipant(Output):
+    """How the network serves a participant who is in or being called."""
+
+    id: str
+    number: str
+    name: str
+    state: ParticipantState
+    held: bool
+    codec: str | None
+    figures: LegFigures | None = Field(description="Null while no mixer has his leg")
+
+
+class NetworkSummary(Output):
+    """The participants' figures in a few numbers; those nothing was heard of yet do not count."""
+
+    legs: int = Field(description="How many count")
+    worst_mos: float | None
+    mean_mos: float | None
+    lossy: list[str] = Field(description="Ids of participants with more than 2 % loss in either direction")
+
+
+class NetworkReport(Output):
+    """The network state report of a conference."""
+
+    conference_id: str
+    state: ConferenceState
+    time: datetime
+    summary: NetworkSummary
+    participants: list[NetworkParticipant]
 
 
 class LegView(Output):

@@ -5,7 +5,6 @@ Commands give the API's models and raise ``control.errors.CommandError``; one th
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,14 +27,16 @@ from control.registry import Records
 from control.snapshots import (
     conference_record,
     conference_view,
+    leg_figures,
     leg_view,
     moment,
+    network_report,
     participant_view,
     past_participant_view,
 )
 from control.store import CursorError, StoreError
 from control.store.records import ConferenceRecord
-from mixer.protocol import LegStats, RoomSettings
+from mixer.protocol import RoomSettings
 
 MAX_AHEAD_DAYS = 1830
 LATE_SECONDS = 60.0
@@ -186,22 +187,31 @@ class ConferenceService:
     async def live(self, conference_id: str) -> s.LiveConference:
         """Who is in now, with the mixer's figures."""
         conference = await self._open(conference_id)
-        inside = [p for p in conference.roster if p.in_call and p.leg is not None]
-        figures = await asyncio.gather(*(self._media.stats(p.leg or "") for p in inside))
+        inside = [(p, p.leg) for p in conference.roster if p.in_call and p.leg is not None]
+        stats = await self._media.stats_of([leg for _, leg in inside])
         return s.LiveConference(
             conference=self._view(conference),
-            talking=[p.id for p in inside if p.talking],
-            participants=[self._live(p, stats) for p, stats in zip(inside, figures, strict=True)],
+            talking=[p.id for p, _ in inside if p.talking],
+            participants=[
+                s.LiveParticipant(
+                    participant=participant_view(p), codec=self._codec(leg), figures=leg_figures(stats.get(leg))
+                )
+                for p, leg in inside
+            ],
         )
 
-    def _live(self, participant: Participant, stats: LegStats | None) -> s.LiveParticipant:
-        leg = self.calls.legs.get(participant.leg or "")
-        fields = s.LegFigures.model_fields
-        return s.LiveParticipant(
-            participant=participant_view(participant),
-            codec=leg.cdr.codec or None if leg else None,
-            figures=s.LegFigures(**{name: getattr(stats, name) for name in fields}) if stats else None,
+    async def network(self, conference_id: str) -> s.NetworkReport:
+        """The network state report (mission S24): how everybody who is in or being called is served now."""
+        conference = await self._open(conference_id)
+        called = [(p, p.leg) for p in conference.roster if p.leg is not None]
+        stats = await self._media.stats_of([leg for p, leg in called if p.in_call])
+        return network_report(
+            conference, [(p, self._codec(leg), stats.get(leg)) for p, leg in called], now=self._clock()
         )
+
+    def _codec(self, leg: str) -> str | None:
+        known = self.calls.legs.get(leg)
+        return known.cdr.codec or None if known is not None else None
 
     async def legs(self, conference_id: str, value: s.ListLegs) -> s.LegPage:
         if conference_id not in self.registry.conferences:

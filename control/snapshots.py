@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any, cast
 
 from control import schemas as s
@@ -11,7 +12,10 @@ from control.conference import Conference
 from control.participant import Participant, ParticipantState, Role
 from control.plan import ConferenceState, Plan
 from control.store.records import AccountRecord, ConferenceRecord, LegRecord, ParticipantRecord
-from mixer.protocol import RoomSettings
+from mixer.protocol import LegStats, RoomSettings
+
+LOSSY = 0.02
+"""Loss above which a leg is named in the network state report."""
 
 
 def moment(seconds: float) -> datetime:
@@ -186,6 +190,41 @@ def participant_view(participant: Participant) -> s.ParticipantView:
 def past_participant_view(record: ParticipantRecord) -> s.ParticipantView:
     """A participant of a conference that has ended."""
     return participant_view(_restore_participant(record))
+
+
+def leg_figures(stats: LegStats | None) -> s.LegFigures | None:
+    return None if stats is None else s.LegFigures(**{name: getattr(stats, name) for name in s.LegFigures.model_fields})
+
+
+def network_report(
+    conference: Conference, rows: Sequence[tuple[Participant, str | None, LegStats | None]], *, now: float
+) -> s.NetworkReport:
+    """``rows``: each participant with a leg, its codec and what the mixer says of it."""
+    heard = [(p, stats) for p, _, stats in rows if stats is not None and stats.packets_received]
+    opinions = [stats.mos for _, stats in heard]
+    return s.NetworkReport(
+        conference_id=conference.id,
+        state=conference.state.value,
+        time=moment(now),
+        summary=s.NetworkSummary(
+            legs=len(heard),
+            worst_mos=min(opinions, default=None),
+            mean_mos=round(fmean(opinions), 2) if opinions else None,
+            lossy=[p.id for p, stats in heard if max(stats.loss_fraction, stats.remote_lost_fraction or 0) > LOSSY],
+        ),
+        participants=[
+            s.NetworkParticipant(
+                id=p.id,
+                number=p.number,
+                name=p.name,
+                state=p.state.value,
+                held=p.held,
+                codec=codec,
+                figures=leg_figures(stats),
+            )
+            for p, codec, stats in rows
+        ],
+    )
 
 
 def leg_view(record: LegRecord) -> s.LegView:

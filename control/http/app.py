@@ -79,7 +79,7 @@ class HttpServer:
         self._store = store
         self._health = health
         tokens = Tokens(store)
-        self.feed = Feed(store, tokens)
+        self.feed = Feed(store, tokens, service.network)
         self._replays = Replays(store)
         self._purger: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None

@@ -3,6 +3,9 @@
 A WebSocket client first gets what the store holds after its ``since``, then is subscribed at the very moment it has
 caught up with the newest committed event: nothing is missed, nothing comes twice. A client that cannot keep up is
 closed with 1013 (RFC 6455 registry, "try again later") and resumes from the store; it never holds up the others.
+
+A client that asks for ``figures`` gets its conference's network reports in between (control.http.figures); they are not
+events, have no number, and one that was not taken in time is replaced by the next.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, ConfigDict, Field
 
 from control.http.bearer import Caller, recognise, token_in
+from control.http.figures import Figures, MakeReport, SharedReport
 from control.http.privacy import event_view
 from control.http.problems import ProblemError, invalid_parameter
 from control.http.query import check, read
@@ -51,6 +55,12 @@ class EventQuery(BaseModel):
 
     since: int | None = Field(None, ge=0, le=2**63 - 1, description="Only events after this sequence number")
     conference: str | None = Field(None, max_length=64, description="Only events of this conference (its id)")
+    figures: int | None = Field(
+        None,
+        ge=1,
+        le=60,
+        description="Over a WebSocket, and with ``conference``: a ``conference.figures`` message every so many seconds",
+    )
     limit: int = Field(100, ge=1, le=PAGE, description="Page size; of no meaning for a WebSocket")
     cursor: str | None = Field(None, pattern=r"^\d{1,18}$", description="``next_cursor`` of the page before")
 
@@ -100,6 +110,8 @@ class Subscriber:
     queue: deque[Shared]
     filled: asyncio.Event
     overrun: bool = False
+    report: SharedReport | None = None
+    """The newest one, if it has not been sent yet."""
 
     def put(self, event: Shared) -> None:
         if self.conference is not None and event.record.conference != self.conference:
@@ -111,6 +123,10 @@ class Subscriber:
             self.queue.append(event)
         self.filled.set()
 
+    def put_report(self, report: SharedReport) -> None:
+        self.report = report
+        self.filled.set()
+
 
 class TooSlowError(Exception):
     """A client did not take its events in time."""
@@ -119,10 +135,11 @@ class TooSlowError(Exception):
 class Feed:
     """The events of one store for all clients."""
 
-    def __init__(self, store: Store, tokens: Tokens) -> None:
+    def __init__(self, store: Store, tokens: Tokens, report: MakeReport) -> None:
         self._store = store
         self._tokens = tokens
         self._subscribers: set[Subscriber] = set()
+        self._figures = Figures(report)
         self.clients: set[web.WebSocketResponse] = set()
         """Those connected now."""
         self._unsubscribe: Callable[[], None] = store.subscribe(self._published)
@@ -130,6 +147,7 @@ class Feed:
     async def close(self) -> None:
         """Say goodbye to all clients."""
         self._unsubscribe()
+        self._figures.close()
         await asyncio.gather(
             *(_close(socket, WSCloseCode.GOING_AWAY, "the server is being stopped") for socket in tuple(self.clients))
         )
@@ -155,6 +173,8 @@ class Feed:
             raise invalid_parameter("since", f"is ahead of the newest event, {newest}: this server does not know it")
         if query.conference is not None and await self._store.conference(query.conference) is None:
             raise ProblemError(404, "not-found", "Not found", f"there is no conference {query.conference}")
+        if query.figures is not None and query.conference is None:
+            raise invalid_parameter("figures", "needs conference: the figures are those of one conference")
         return query
 
     # --- pages -------------------------------------------------------------------------------------------------------
@@ -239,6 +259,8 @@ class Feed:
                 await recognise(self._tokens, token)
         finally:
             self._subscribers.discard(subscriber)
+            if query.conference is not None:
+                self._figures.leave(query.conference, subscriber.put_report)
             for task in (reader, writer):
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
@@ -255,12 +277,17 @@ class Feed:
             position = records[-1].seq if len(records) == PAGE else upto
         # no await since position was compared: from here on every commit reaches the queue
         self._subscribers.add(subscriber)
+        if query.conference is not None and query.figures is not None:
+            self._figures.join(query.conference, query.figures, subscriber.put_report)
         while True:
             await subscriber.filled.wait()
             subscriber.filled.clear()
             while subscriber.queue:
                 event = subscriber.queue.popleft()
                 await _send(socket, event.full if numbers else event.masked)
+            if subscriber.report is not None:
+                report, subscriber.report = subscriber.report, None
+                await _send(socket, report.full if numbers else report.masked)
             if subscriber.overrun:
                 raise TooSlowError
 

@@ -62,8 +62,10 @@ and `next_cursor`, and a `Link: rel="next"` while there is more. `X-Request-Id` 
 EVENTS_ABOUT = """Events in order, after the sequence number `since`. With `Upgrade: websocket` the same address is a
 WebSocket: one JSON text message per event, first what happened after `since` (nothing older when it is left out), then
 each event as it comes, without gap or duplicate. A client that reads too slowly is closed with code 1013 and goes on
-with `since` = the last `seq` it got. A browser, which cannot set Authorization, gives the token as subprotocol
-(`new WebSocket(url, ["veche.events.v1", "bearer." + token])`) or as its first message (`{"token": "..."}`)."""
+with `since` = the last `seq` it got. With `figures` there are messages of the kind `conference.figures` in between
+while the conference runs: `time`, `conference` and as `data` its network state report, without a `seq`. A browser,
+which cannot set Authorization, gives the token as subprotocol (`new WebSocket(url, ["veche.events.v1", "bearer." + token])`)
+or as its first message (`{"token": "..."}`)."""
 
 
 def document(commands: Mapping[str, Command], version: str) -> dict[str, Any]:

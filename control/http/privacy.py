@@ -19,6 +19,7 @@ from control.tokens import Scope
 HIDDEN = "****"
 PHONES: Mapping[type[BaseModel], tuple[str, ...]] = {
     s.ParticipantView: ("number", "name", "email"),
+    s.NetworkParticipant: ("number", "name"),
     s.LegView: ("from_number", "to_number"),
     s.AccountView: ("number", "name"),
     s.AccountCreated: ("number", "name"),

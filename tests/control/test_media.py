@@ -176,6 +176,13 @@ async def test_figures_of_a_leg_come_from_its_mixer(bench: Bench) -> None:
     stats = await bench.pool.stats("talker")
     assert stats is not None
     assert stats.packets_received == pytest.approx(50, abs=8)
+    others = [f"p{number}" for number in range(100)]
+    for name in others:
+        bench.pool.reserve(name, "room")
+        bench.pool.connect(name, bench.phones["talker"].media)
+    everybody = await bench.pool.stats_of(["talker", "stranger", *others])
+    assert set(everybody) == {"talker", *others}
+    assert everybody["talker"].packets_received >= stats.packets_received
     bench.pool.release("talker")
     assert await bench.pool.stats("talker") is None
 

@@ -398,7 +398,6 @@ class Guide:
         elif self.state in {State.FINDING, State.CHECKING}:
             self._grant = grant
             if grant.record_name:
-                self._ahead.clear()
                 self._go(Trigger.RECORD_NAME, now)
             else:
                 self._proceed(grant, now)
@@ -413,7 +412,6 @@ class Guide:
 
     def _proceed(self, grant: m.Granted, now: float) -> None:
         """Into the conference, or to where one waits for that."""
-        self._ahead.clear()
         before = {State.WAITING_CHAIR: [phrase("chair-arrived")], State.WAITING_ROOM: [phrase("admitted")]}
         waits = {m.Wait.CHAIR: State.WAITING_CHAIR, m.Wait.ROOM: State.WAITING_ROOM}
         if grant.wait is m.Wait.NO:
@@ -449,8 +447,6 @@ class Guide:
         self.state = state
         self._entry = ""
         row = TABLE[state]
-        if state in FINAL or state is State.GOODBYE:
-            self._ahead.clear()
         if self._ahead and row.takes in {Takes.ENTRY, Takes.CHOICE}:
             self._due = now + self._patience.answer_seconds
             self._feed(state, now)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from control.guide import messages as m
-from control.guide.guide import ANSWER_SECONDS, MAX_ENTRY, MAX_SPEECH, Patience
+from control.guide.guide import ANSWER_SECONDS, MAX_AHEAD, MAX_ENTRY, MAX_SPEECH, Patience
 from control.guide.phrase import phrase
 from control.guide.table import State
 from control.modes import Mode
@@ -239,8 +239,9 @@ def test_b4_b6_a_guest_waits_for_the_chair_with_music_and_goes_in_with_him() -> 
     caller = Caller(directory=Directory(guest=wait)).keys("123456#2222#")
     assert (caller.said(), caller.all[-1]) == (["waiting-chair"], m.WaitForChair("c1"))
     assert caller.hear().wait().said() == ["waiting-chair-still"]
+    before = len(caller.all)
     caller.tell(wait)
-    assert caller.state is State.WAITING_CHAIR
+    assert (caller.state, len(caller.all)) == (State.WAITING_CHAIR, before)
     caller.tell(m.Granted("c1", Role.GUEST, others=1))
     assert caller.said() == ["chair-arrived", "count"]
     assert caller.hear().outcome() == m.Enter("c1", Role.GUEST, None)
@@ -282,6 +283,18 @@ def test_n5_who_waited_for_the_chair_may_have_to_wait_for_being_admitted() -> No
     caller = Caller(directory=Directory(guest=m.Granted("c1", Role.GUEST, wait=m.Wait.CHAIR))).keys("123456#2222#")
     caller.tell(m.Granted("c1", Role.GUEST, wait=m.Wait.ROOM))
     assert (caller.state, caller.all[-1]) == (State.WAITING_ROOM, m.WaitInRoom("c1"))
+    caller.to_the_end()
+    assert caller.outcome() == m.HangUp(m.EndReason.WAITED_TOO_LONG)
+
+
+def test_both_waits_together_have_one_limit() -> None:
+    caller = Caller(directory=Directory(guest=m.Granted("c1", Role.GUEST, wait=m.Wait.CHAIR))).keys("123456#2222#")
+    begin = caller.now
+    for _ in range(20):
+        caller.hear().wait()
+    caller.tell(m.Granted("c1", Role.GUEST, wait=m.Wait.ROOM))
+    caller.to_the_end()
+    assert caller.now - begin <= Patience().wait_seconds + 5
 
 
 def test_b5_the_name_is_recorded_until_hash_and_star_begins_again() -> None:
@@ -367,6 +380,12 @@ def test_part_of_an_entry_typed_ahead_is_gone_on_with() -> None:
     caller = Caller(slow_answers=True).keys("123456#22")
     caller.answer()
     assert caller.keys("22#").asked == [m.CheckPin("c1", "2222")]
+
+
+def test_only_so_many_keys_are_kept_ahead() -> None:
+    caller = Caller(slow_answers=True).keys("123456#" + "5*" * (MAX_AHEAD // 2) + "2222#", apart=0.01)
+    caller.answer()
+    assert (caller.state, caller.asked) == (State.PIN, [])
 
 
 def test_an_overlong_entry_is_taken_for_finished() -> None:

@@ -74,6 +74,18 @@ def test_a_right_pin_forgives_mistakes_at_that_conference_but_not_elsewhere() ->
     assert throttle.blocked(ANN, "victim", 1.0) > 0
 
 
+def test_forgiving_mistakes_at_one_conference_leaves_those_at_others() -> None:
+    throttle = Throttle()
+    for _ in range(LIMITS.caller - 2):
+        throttle.wrong_pin(ANN, "victim", 0.0)
+    throttle.wrong_pin(ANN, "own", 0.0)
+    throttle.right(ANN, "own")
+    for _ in range(2):
+        assert throttle.blocked(ANN, "victim", 1.0) == 0
+        throttle.wrong_pin(ANN, "victim", 0.0)
+    assert throttle.blocked(ANN, "victim", 1.0) > 0
+
+
 def test_a_conference_under_attack_still_lets_its_own_people_try() -> None:
     throttle = Throttle()
     throttle.right(ANN, "c1")

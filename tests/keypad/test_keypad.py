@@ -202,6 +202,8 @@ def test_ending_is_dropped_after_a_while_or_by_another_command() -> None:
     assert said(phone.keys("*4")) == ["end-confirm"]
     assert commands(phone.keys("*5")) == ["conference.lock"]
     assert said(phone.keys("*4")) == ["end-confirm"]
+    assert commands(phone.keys("*1375#")) == ["conference.invite_number"]
+    assert said(phone.keys("*4")) == ["end-confirm"]
 
 
 def test_a_slip_while_ending_is_confirmed_changes_nothing_and_the_wait_still_ends() -> None:

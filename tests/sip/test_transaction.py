@@ -401,6 +401,15 @@ def test_cancelled_timers_do_not_pile_up() -> None:
     assert len(timers._heap) < 200
 
 
+def test_among_many_pending_timers_an_eighth_of_cancelled_ones_is_kept_at_most() -> None:
+    timers = TimerQueue()
+    for number in range(10_000):
+        timers.at(2000.0 + number, lambda now: None)
+        timers.at(1000.0 + number, lambda now: None).cancel()
+    assert len(timers) == 10_000
+    assert len(timers._heap) <= 10_000 * 8 / 7 + 64
+
+
 def test_timers_fire_in_the_order_of_their_deadlines_each_once() -> None:
     timers = TimerQueue()
     fired: list[str] = []

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from control.participant import Role
 
@@ -83,9 +84,9 @@ class Node:
     next: dict[str, Node] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Keymap:
-    """A profile's functions and their keys, checked; a function that has none is left out."""
+    """A profile's functions and their keys, checked; a function that has none is left out. All its legs share it."""
 
     keys: Mapping[Function, str]
 
@@ -93,8 +94,12 @@ class Keymap:
         """The functions this role has, in the order they are told in."""
         return {function: keys for function, keys in self.keys.items() if role is Role.CHAIR or function in FOR_ALL}
 
-    def tree(self, role: Role) -> Node:
-        """The root of this role's sequences."""
+    @cached_property
+    def trees(self) -> Mapping[Role, Node]:
+        """The root of each role's sequences."""
+        return {role: self._tree(role) for role in Role}
+
+    def _tree(self, role: Role) -> Node:
         root = Node()
         for function, keys in self.of(role).items():
             node = root

@@ -40,7 +40,6 @@ class Keypad:
         self._keymap = keymap
         self._standing = standing
         self._settings = settings or KeypadSettings()
-        self._trees = {role: keymap.tree(role) for role in Role}
         self._keys = ""
         self._number: str | None = None
         self._confirming = False
@@ -83,7 +82,7 @@ class Keypad:
 
     def _node(self, keys: str, role: Role | None = None) -> Node | None:
         """Where the keys lead in the tree of the present (or that) role."""
-        node: Node | None = self._trees[role or self._standing().role]
+        node: Node | None = self._keymap.trees[role or self._standing().role]
         for key in keys:
             node = node.next.get(key) if node is not None else None
         return node

@@ -18,7 +18,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Reply(Output):
-    """Say this to the leg alone, in place of an earlier reply."""
+    """Say this to the leg alone, in place of an earlier reply; a key pressed meanwhile ends it."""
 
     phrases: tuple[Phrase, ...]
 

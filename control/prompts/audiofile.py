@@ -23,8 +23,12 @@ def resample(pcm: Pcm, rate: int) -> Pcm:
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm).reshape(1, -1), format="s16", layout="mono")
     frame.sample_rate = rate
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    parts = [part.to_ndarray().reshape(-1) for part in [*resampler.resample(frame), *resampler.resample(None)]]
-    return np.concatenate(parts, dtype=np.int16) if parts else np.zeros(0, np.int16)
+    parts = [_samples(part) for part in [*resampler.resample(frame), *resampler.resample(None)]]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+
+def _samples(frame: av.AudioFrame) -> Pcm:
+    return frame.to_ndarray().reshape(-1).astype(np.int16)
 
 
 def read(path: Path, longest_seconds: float) -> Pcm:
@@ -39,16 +43,16 @@ def read(path: Path, longest_seconds: float) -> Pcm:
             for frame in container.decode(container.streams.audio[0]):
                 frame.pts = None
                 for part in resampler.resample(frame):
-                    parts.append(part.to_ndarray().reshape(-1))
+                    parts.append(_samples(part))
                     samples += parts[-1].size
                 if samples >= longest_seconds * RATE:
                     break
-            parts.extend(part.to_ndarray().reshape(-1) for part in resampler.resample(None))
+            parts.extend(map(_samples, resampler.resample(None)))
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise AudioFileError(f"{path}: not a sound file that can be read: {error}") from error
     if not samples:
         raise AudioFileError(f"{path}: no sound in it")
-    return np.concatenate(parts, dtype=np.int16)[: round(longest_seconds * RATE)]
+    return np.concatenate(parts)[: round(longest_seconds * RATE)]
 
 
 def read_wav(path: Path) -> Pcm | None:

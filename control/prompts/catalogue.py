@@ -208,7 +208,7 @@ def _prompt(key: str, text: str | Mapping[str, str]) -> Prompt:
     return prompt
 
 
-# --- what is missing ---------------------------------------------------------------------------------------------------
+# --- what is missing -------------------------------------------------------------------------------------------------
 
 
 def check(catalogues: Sequence[Catalogue]) -> list[str]:

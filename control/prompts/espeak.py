@@ -4,8 +4,8 @@ A process of its own, because the library has one state for all threads, because
 down, and because it may be niced. It asks nothing of the rest of the server.
 
 Protocol: on start one JSON line ``{"engine": "espeak-ng 1.52.0"}`` or ``{"error": "..."}``. Then for each JSON line
-``{"voice", "rate", "level", "text"}`` on standard input one JSON line ``{"samples": n}``, followed by n int16 at 16 kHz,
-or ``{"error": "..."}``. The end of standard input ends the process.
+``{"voice", "rate", "level", "text"}`` on standard input one JSON line ``{"samples": n}``, followed by n int16 at
+16 kHz, or ``{"error": "..."}``. The end of standard input ends the process.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class Espeak:
         self.engine = f"espeak-ng {self._library.espeak_Info(None).decode().split()[0]}"
 
     def speak(self, text: str, voice: str, words_per_minute: int) -> Pcm:
-        """int16[n] at 16 kHz. Raises EspeakError."""
+        """int16[n] at 16 kHz; ``[[...]]`` in the text are names of sounds. Raises EspeakError."""
         self._choose(voice)
         self._library.espeak_SetParameter(_RATE_PARAMETER, words_per_minute, 0)
         self._parts.clear()
-        spoken = _WORD.sub(self._with_stress, text.replace("[[", " ").replace("]]", " ")).encode()
+        spoken = _WORD.sub(self._with_stress, text).encode()
         flags = _UTF8 | _PHONEMES
         size = ctypes.c_size_t(len(spoken) + 1)
         failed = self._library.espeak_Synth(spoken, size, 0, _POSITION_CHARACTER, 0, flags, None, None)

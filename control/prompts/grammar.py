@@ -124,15 +124,17 @@ class Grammar:
         category = self.plural(number)
         return [*self.cardinal(number, entry.form), Word(f"noun-{noun}-{category}", entry.forms[category])]
 
-    def digits(self, text: str) -> list[Word]:
+    def digits(self, text: str, case: str = "") -> list[Word]:
         """Digits, ``*``, ``#`` and ``+`` one by one; everything else in it is passed over."""
         return [
-            self._number(int(sign), "") if sign.isdecimal() else self._symbol(sign)
+            self._number(int(sign), "") if sign.isdecimal() else self._symbol(sign, case)
             for sign in text
             if sign.isdecimal() or sign in {"*", "#", "+"}
         ]
 
-    def _symbol(self, sign: str) -> Word:
+    def _symbol(self, sign: str, case: str = "") -> Word:
+        if f"{sign}-{case}" in self.symbols:
+            return Word(f"symbol-{_SYMBOL_NAMES[sign]}-{case}", self.symbols[f"{sign}-{case}"])
         return Word(f"symbol-{_SYMBOL_NAMES[sign]}", self.symbols[sign])
 
     def vocabulary(self) -> list[Word]:
@@ -144,7 +146,11 @@ class Grammar:
             *(self._number(number, "") for number in self.numbers),
             *(self._number(number, form) for form, words in self.forms.items() for number in words),
             *([Word("number-and", self.hundred_joiner)] if self.hundred_joiner else []),
-            *(self._symbol(sign) for sign in _SYMBOL_NAMES if sign in self.symbols),
+            *(
+                self._symbol(*(sign.split("-", 1) if len(sign) > 1 else [sign]))
+                for sign in self.symbols
+                if sign[0] in _SYMBOL_NAMES
+            ),
             *(
                 Word(f"noun-{name}-{category}", text)
                 for name, noun in self.nouns.items()

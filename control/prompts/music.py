@@ -83,15 +83,18 @@ def _pad(hertz: float) -> Wave:
     time = np.arange(round((_CHORD_SECONDS + 2.0) * RATE)) / RATE
     swell = np.minimum(1.0, np.minimum(time / 2.5, time[::-1] / 2.5))
     tremble = 1 + 0.12 * np.sin(2 * np.pi * 0.25 * time)
-    voice: Wave = sum((np.sin(2 * np.pi * hertz * k * time) / k**2 for k in (1, 2, 3)), np.zeros(len(time)))
-    return voice * np.sin(np.pi / 2 * swell) ** 2 * tremble
+    partials = sum((np.sin(2 * np.pi * hertz * k * time) / k**2 for k in (1, 2, 3)), np.zeros(len(time)))
+    pad: Wave = partials * np.sin(np.pi / 2 * swell) ** 2 * tremble
+    return pad
 
 
 def _bell(hertz: float) -> Wave:
     """A struck voice that rings out in three seconds."""
     time = np.arange(3 * RATE) / RATE
     envelope = np.minimum(1.0, time / 0.02) * np.exp(-time / 0.7) * np.minimum(1.0, time[::-1] / 0.5)
-    return envelope * (np.sin(2 * np.pi * hertz * time) + 0.25 * np.sin(4 * np.pi * hertz * time) * np.exp(-time / 0.2))
+    strike = 0.25 * np.exp(-time / 0.2) * np.sin(4 * np.pi * hertz * time)
+    bell: Wave = envelope * (np.sin(2 * np.pi * hertz * time) + strike)
+    return bell
 
 
 def _add(ring: Wave, start: float, wave: Wave) -> None:

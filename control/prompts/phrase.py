@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,8 @@ BETWEEN_SENTENCES: Final = 0.3
 BETWEEN_CLAUSES: Final = 0.15
 BETWEEN_DIGIT_GROUPS: Final = 0.2
 """Seconds of silence."""
+_TWO_STOPS: Final = re.compile(r"(?<!\.)\.\.(?!\.)")
+"""An abbreviation's and the sentence's."""
 _PUNCTUATION: Final = " ,.:;!?–—-"
 
 
@@ -40,9 +43,9 @@ Part = Word | Gap | Clip
 class Phrase:
     """``sentence`` is the whole as text; ``parts`` the same word by word.
 
-    ``composed``: it is always put together from its parts, because digits are read out of it, which would be a file each
-    and may be a PIN, or because a recorded name is in it. ``private``: it contains text that somebody wrote, which is not
-    to be kept in files. ``special`` names a recording of the whole with this very number in it.
+    ``composed``: it is always put together from its parts, because digits are read out of it, which would be a file
+    each and may be a PIN, or because a recorded name is in it. ``private``: it contains text that somebody wrote, which
+    is not to be kept in files. ``special`` names a recording of the whole with this very number in it.
     """
 
     sentence: str
@@ -66,7 +69,7 @@ def phrase(catalogue: Catalogue, key: str, values: Mapping[str, Value]) -> Phras
     recorded_name = any(isinstance(values[slot.value], Clip) for slot in slots)
     numbers = [values[slot.value] for slot in slots if slot.counts]
     return Phrase(
-        sentence=for_ear(sentence, catalogue),
+        sentence=for_ear(_TWO_STOPS.sub(".", sentence), catalogue),
         parts=tuple(_parts(key, category, pieces, said)),
         composed=recorded_name or any(slot.kind == "digits" for slot in slots),
         private=any(slot.kind in {"text", "name"} for slot in slots),
@@ -88,7 +91,7 @@ def _variant(grammar: Grammar, key: str, prompt: Prompt, values: Mapping[str, Va
     if "" in prompt.variants:
         return ""
     category = grammar.plural(_whole(key, prompt.count, values[prompt.count]))
-    return category if category in prompt.variants else next(reversed(prompt.variants))
+    return category if category in prompt.variants else list(prompt.variants)[-1]
 
 
 def _parts(
@@ -116,7 +119,7 @@ def _gap(text: str) -> Gap:
     return Gap(BETWEEN_SENTENCES if text.rstrip()[-1:] in {".", "!", "?"} else BETWEEN_CLAUSES)
 
 
-# --- values ------------------------------------------------------------------------------------------------------------
+# --- values ----------------------------------------------------------------------------------------------------------
 
 
 def _say(catalogue: Catalogue, key: str, slot: Slot, values: Mapping[str, Value]) -> tuple[Part, ...]:
@@ -129,7 +132,7 @@ def _say(catalogue: Catalogue, key: str, slot: Slot, values: Mapping[str, Value]
         case "digits", str() | int():
             return tuple(_digits(grammar, str(value))) or _nothing(key, slot)
         case "keys", str() | int():
-            return tuple(grammar.digits(str(value))) or _nothing(key, slot)
+            return tuple(grammar.digits(str(value), slot.form)) or _nothing(key, slot)
         case "clock", datetime.datetime():
             return tuple(grammar.time(value.time()))
         case "clock", datetime.time():

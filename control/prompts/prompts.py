@@ -74,10 +74,10 @@ class Prompts:
         self._preparing: asyncio.Task[None] | None = None
         self._told: set[str] = set()
 
-    # --- life ----------------------------------------------------------------------------------------------------------
+    # --- life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Check the texts, look for recordings and the synthesiser, tell in the log what is missing.
+        """Check the texts, look for recordings and the synthesiser, tell in the log what is missing. Once.
 
         With ``prompts.prepare = "start"`` the fixed prompts are then spoken in the background; see ``prepared``.
         """
@@ -96,16 +96,21 @@ class Prompts:
                 prompts=names,
             )
         for language in self.languages:
-            strange = self._recordings.names(language) - {word.name for word in self.script(language)}
-            if strange := {name for name in strange if "=" not in name}:
+            known = {word.name for word in self.script(language)}
+            if strange := {name for name in self._recordings.names(language) - known if "=" not in name}:
                 log.warning("recordings no prompt has a use for", language=language, names=sorted(strange))
-        if self._settings.prepare == "start" and not self._speechless:
-            self._preparing = asyncio.create_task(self._prepare())
+        if self._settings.prepare == "start":
+            self._begin_preparing()
 
     async def prepared(self) -> None:
-        """Wait until the fixed prompts are ready, where they are made ready at the start."""
+        """Wait until the fixed prompts are ready; begin with it where ``start`` did not. Without a voice: at once."""
+        self._begin_preparing()
         if self._preparing is not None:
             await asyncio.shield(self._preparing)
+
+    def _begin_preparing(self) -> None:
+        if self._preparing is None and not self._speechless:
+            self._preparing = asyncio.create_task(self._prepare())
 
     async def close(self) -> None:
         if self._preparing is not None:
@@ -141,7 +146,7 @@ class Prompts:
         ]
         return words + catalogue.grammar.digits("0123456789*#+")
 
-    # --- what there is -------------------------------------------------------------------------------------------------
+    # --- what there is -----------------------------------------------------------------------------------------------
 
     def language_name(self, language: str) -> str:
         """In that language itself: "Беларуская"."""
@@ -173,13 +178,13 @@ class Prompts:
         words = dict.fromkeys([*texts, *catalogue.grammar.vocabulary()])
         return [Word(word.name, for_eye(word.text)) for word in words]
 
-    def text(self, language: str, key: str, **values: Value) -> str:
+    def text(self, language: str, key: str, /, **values: Value) -> str:
         """What a prompt says, to be read. Raises PromptError. A recorded name is left out."""
         return for_eye(self._phrase(language, key, values)[1].sentence)
 
-    # --- sound -----------------------------------------------------------------------------------------------------------
+    # --- sound -------------------------------------------------------------------------------------------------------
 
-    async def clips(self, language: str, key: str, **values: Value) -> list[Clip]:
+    async def clips(self, language: str, key: str, /, **values: Value) -> list[Clip]:
         """The prompt, to be played one clip after the other. Raises PromptError for a wrong key or wrong values.
 
         Where it cannot be spoken, that is told in the log and a tone is returned in its place.

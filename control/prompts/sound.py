@@ -70,7 +70,7 @@ def to_pcm(wave: Wave) -> Pcm:
 def level(wave: Pcm | Wave) -> float:
     """Level in dBov over the whole length."""
     power = float(np.mean(np.square(wave, dtype=np.float64))) if len(wave) else 0.0
-    return max(SILENCE_DBOV, 10 * np.log10(max(power, 1e-12) / 32768.0**2))
+    return max(SILENCE_DBOV, float(10 * np.log10(max(power, 1e-12) / 32768.0**2)))
 
 
 def active_level(wave: Pcm | Wave) -> float:

@@ -34,7 +34,7 @@ def speakable(text: str, catalogue: Catalogue) -> str:
     text = _ADDRESS.sub(" ", unicodedata.normalize("NFC", text[:LONGEST]))
     text = _TIME.sub(lambda m: join(grammar.time(datetime.time(int(m[1]), int(m[2])))), text)
     text = _NUMBER.sub(lambda m: f" {_number(m[0], catalogue)} ", text)
-    signs = {sign: f" {word} " for sign, word in grammar.symbols.items() if sign != "-"}
+    signs = {sign: f" {word} " for sign, word in grammar.symbols.items() if len(sign) == 1 and sign != "-"}
     text = "".join(signs.get(sign, sign if _sounds(sign) else " ") for sign in text)
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" (?=[,.;:!?])", "", text)

@@ -1,4 +1,4 @@
-"""The side of the speaking process that the server sees: one request at a time, started when needed, ended when idle."""
+"""The speaking process as the server sees it: one request at a time, started when needed, ended when idle."""
 
 from __future__ import annotations
 
@@ -74,11 +74,12 @@ class Synthesiser:
             process = await self._launch()
         if request is None:
             return np.zeros(0, np.int16)
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(json.dumps(request).encode() + b"\n")
         await process.stdin.drain()
-        samples = await self._answer(process, "samples")
-        return np.frombuffer(await process.stdout.readexactly(2 * int(samples)), np.int16)
+        samples = int(await self._answer(process, "samples"))
+        return np.frombuffer(await process.stdout.readexactly(2 * samples), np.int16)
 
     async def _launch(self) -> asyncio.subprocess.Process:
         pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -87,16 +88,16 @@ class Synthesiser:
             *self._command, stdin=pipe, stdout=pipe, stderr=null, cwd=ROOT, start_new_session=True
         )
         self._process = process
-        self.engine = str(await self._answer(process, "engine"))
+        self.engine = await self._answer(process, "engine")
         return process
 
-    async def _answer(self, process: asyncio.subprocess.Process, field: str) -> object:
+    async def _answer(self, process: asyncio.subprocess.Process, field: str) -> str:
         assert process.stdout is not None
         line = await process.stdout.readuntil(b"\n")
         answer = json.loads(line)
         if "error" in answer:
             raise SpeechError(answer["error"])
-        return answer[field]
+        return str(answer[field])
 
     def _end_if_idle(self) -> None:
         if not self._turn.locked() and self._process is not None and self._process.stdin is not None:

@@ -1,9 +1,9 @@
 """A prompt's text: words with places for values in it, ``"It ends at {time:clock}."``
 
-``{count}`` a number · ``{count:f}`` in a form the catalogue has (feminine) · ``{count|minute}`` a number with a noun that
-agrees with it · ``{pin:digits}`` one digit after the other · ``{key:keys}`` telephone keys · ``{time:clock}`` a time of
-day · ``{date:date}`` · ``{left:duration}``, ``{left:duration-acc}`` so long · ``{topic:text}`` any text ·
-``{name:name}`` a name, written or recorded.
+``{count}`` a number · ``{count:f}`` in a form the catalogue has (feminine) · ``{count|minute}`` a number with a noun
+that agrees with it · ``{pin:digits}`` one digit after the other · ``{key:keys}``, ``{key:keys-acc}`` telephone
+keys · ``{time:clock}`` a time of day · ``{date:date}`` · ``{left:duration}``, ``{left:duration-acc}`` so long ·
+``{topic:text}`` any text · ``{name:name}`` a name, written or recorded.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 KINDS: Final = frozenset({"number", "digits", "keys", "clock", "date", "duration", "text", "name"})
+
+IN_CASE: Final = frozenset({"duration", "keys"})
+"""Kinds that may stand in a case of their own: ``{left:duration-acc}``."""
 
 _SLOT: Final = re.compile(r"\{([^{}]*)\}")
 _INSIDE: Final = re.compile(r"([a-z_]+)(?::([a-z]+)(?:-([a-z]+))?|\|([a-z]+(?:-[a-z]+)*))?")
@@ -26,7 +29,7 @@ class TemplateError(ValueError):
 class Slot:
     """A place for a value.
 
-    ``form`` is a number's form ("f"), or the case of a duration's nouns ("acc"); ``noun`` counts something.
+    ``form`` is a number's form ("f"), or the case of a duration's nouns and of keys ("acc"); ``noun`` counts something.
     """
 
     value: str
@@ -66,7 +69,7 @@ def _slot(inside: str) -> Slot:
     value, kind, case, noun = match.groups()
     if noun:
         return Slot(value, "number", noun=noun)
-    if kind in KINDS and (not case or kind == "duration"):
+    if kind in KINDS and (not case or kind in IN_CASE):
         return Slot(value, kind, form=case or "")
     if kind and case:
         raise TemplateError(f"{{{inside}}}: there is no kind {kind}-{case}")

@@ -1,4 +1,4 @@
-"""Short tones: somebody comes or goes, knocks, is recorded, runs out of time; and what is heard when nothing can be spoken.
+"""Short tones: somebody comes or goes, knocks, is recorded, runs out of time; and what stands for unspoken prompts.
 
 One frequency at a time, so that no telephone or keypad detector takes them for a key, from 400 Hz to 1400 Hz, so that
 every codec carries them. Soft edges: nothing clicks.
@@ -39,12 +39,14 @@ _TONES: Final[dict[str, tuple[_Note, ...]]] = {
     "done": (_Note(880.0, 0.12, -24),),
     "refused": (_Note(440.0, 0.25, -24, 0.05), _Note(415.3, 0.4, -24)),
 }
-"""``record`` is the 1400 Hz notice of recording in use on telephones, ``speak`` the tone after which one talks; ``ask``,
-``done`` and ``refused`` stand for prompts that cannot be spoken."""
+"""``record`` is the 1400 Hz notice of recording in use on telephones, ``speak`` the tone after which one talks;
+``ask``, ``done`` and ``refused`` stand for prompts that cannot be spoken."""
 
 NAMES: Final = tuple(_TONES)
 
-_ASKING: Final = ("enter-", "name-record", "name-choice", "language-offer", "invited", "invite-enter", "try-again", "poll-")
+_ASKING: Final = (
+    "enter-", "name-record", "name-choice", "language-offer", "invited", "invite-enter", "try-again", "poll-",
+)  # fmt: skip
 _REFUSING: Final = (
     "wrong", "unknown", "invalid", "refused", "failed", "full", "locked", "ended", "not-", "none", "no-", "blocked",
     "too-many", "unavailable", "kicked", "over", "busy", "rejected", "unreachable", "network", "forbidden",

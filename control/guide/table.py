@@ -60,7 +60,7 @@ class Takes(Enum):
 class Trigger(StrEnum):
     """What leads from one state to another; the words of the chart."""
 
-    HEARD = "heard, or a key"
+    HEARD = "said, or cut short"
     SEVERAL_LANGUAGES = "several languages"
     DIAL_IN = "dial-in number"
     OWN_NUMBER = "the conference's own number"
@@ -111,7 +111,7 @@ _ON: Mapping[Trigger, State] = {
     _T.GRANTED: _S.ENTERING,
 }
 _ASKED: Mapping[Trigger, State] = {_T.RECORD_NAME: _S.NAME_PROMPT, **_ON}
-_WAITS: Mapping[Trigger, State] = {**_ON, _T.REFUSED: _S.GOODBYE, _T.WAITED: _S.GOODBYE}
+_WAITS: Mapping[Trigger, State] = {_T.GRANTED: _S.ENTERING, _T.REFUSED: _S.GOODBYE, _T.WAITED: _S.GOODBYE}
 
 TABLE: Mapping[State, Row] = {
     State.GREETING: Row(
@@ -201,8 +201,18 @@ TABLE: Mapping[State, Row] = {
     ),
     State.NAME_PROMPT: Row(("name-record",), Takes.HASH, {_T.HEARD: _S.NAME, **_OUT}),
     State.NAME: Row((), Takes.HASH, {_T.AGAIN: _S.NAME_PROMPT, **_ON, **_OUT}),
-    State.WAITING_CHAIR: Row(("waiting-chair",), Takes.NOTHING, {**_WAITS, _T.REMIND: _S.WAITING_CHAIR}, limited=False),
-    State.WAITING_ROOM: Row(("waiting-room",), Takes.NOTHING, {**_WAITS, _T.REMIND: _S.WAITING_ROOM}, limited=False),
+    State.WAITING_CHAIR: Row(
+        ("waiting-chair",),
+        Takes.NOTHING,
+        {**_WAITS, _T.WAIT_ROOM: _S.WAITING_ROOM, _T.REMIND: _S.WAITING_CHAIR},
+        limited=False,
+    ),
+    State.WAITING_ROOM: Row(
+        ("waiting-room",),
+        Takes.NOTHING,
+        {**_WAITS, _T.WAIT_CHAIR: _S.WAITING_CHAIR, _T.REMIND: _S.WAITING_ROOM},
+        limited=False,
+    ),
     State.ENTERING: Row((), Takes.SKIP, {_T.HEARD: _S.IN, _T.REFUSED: _S.GOODBYE}, limited=False),
     State.GOODBYE: Row((), Takes.NOTHING, {_T.HEARD: _S.OVER}, limited=False),
     State.IN: Row((), Takes.NOTHING, {}, limited=False),

@@ -60,7 +60,7 @@ def test_every_end_has_its_last_words() -> None:
 def test_the_chart_in_the_docs_is_drawn_from_the_table() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page == insert(page), "run: python -m control.guide.chart"
-    assert "number --> finding" in draw()
+    assert 'number -->|"# or a pause"| finding' in draw()
     with pytest.raises(ValueError, match="no place for the chart"):
         insert("# A page without markers\n")
 

@@ -13,8 +13,8 @@ from control.ports import MediaFullError
 from mixer.protocol import Load
 
 TICK_US = 20_000.0
-BUDGET = 0.7
-"""Share of the tick a mixer may use: beyond it, one late packet burst makes a tick late."""
+BUDGET = 0.85
+"""Share of the tick a mixer may use: beyond it, one burst of packets makes a tick late."""
 LATE_SHARE = 0.1
 """Share of late ticks in a second from which on a mixer that has work takes nobody, whatever its mean says."""
 LATE_FROM = 0.3

@@ -329,7 +329,10 @@ class QueryDone(Message):
 
 @dataclass(frozen=True, slots=True)
 class Load(Message):
-    """Once a second: how the tick fares. ``tick_us`` is the mean, ``tick_max_us`` the worst of that second."""
+    """Once a second: how the tick fares.
+
+    ``tick_us`` is the mean of a tick's processor time, ``tick_max_us`` the longest tick by the clock.
+    """
 
     legs: int
     conferences: int

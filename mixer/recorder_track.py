@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
@@ -15,6 +16,8 @@ from .resample import Resampler
 TICKS_PER_SECOND: Final = 50
 LONGEST_GAP: Final = 3600 * TICKS_PER_SECOND
 """Ticks of silence written at most for frames that did not come: a longer gap is cut short."""
+NEW_CLOCK: Final = 60 * TICKS_PER_SECOND
+"""A tick this much earlier than the one expected is not late: somebody counts from a new beginning."""
 SIZE_MARGIN: Final = 1024
 """Bytes that finishing a file may take."""
 
@@ -67,7 +70,7 @@ class Track:
         """One frame. ``rate`` 0, or anything that is no frame of 20 ms, is silence. Raises LimitReached."""
         if self.paused and not self._fade:
             return
-        if self._next is not None:
+        if self._next is not None and tick > self._next - NEW_CLOCK:
             if tick < self._next:  # late: its time is written
                 return
             self._fill(min(tick - self._next, LONGEST_GAP))
@@ -86,7 +89,7 @@ class Track:
             return
         disk = os.statvfs(os.path.dirname(self.command.path) or ".")
         if disk.f_bavail * disk.f_frsize < self.command.least_free_bytes:
-            raise OSError(28, "Less disk space is left than recordings must leave", self.command.path)
+            raise OSError(errno.ENOSPC, "Less disk space is left than recordings must leave", self.command.path)
 
     def end(self, reason: str) -> RecordingEnded:
         """Finish the file."""

@@ -80,7 +80,7 @@ class Studio:
         assert self.expect(RecordingStarted) == RecordingStarted(name, int(more.get("part", 1)), str(path))  # type: ignore[call-overload]
         self.tap.record_room(stream, stream)
 
-    def play(self, ticks: int, tones: dict[int, float], rate: int = 48000, pace: float = 0.0) -> None:
+    def play(self, ticks: int, tones: dict[int, float], rate: int = 48000) -> None:
         """Tones by conference for so many ticks; as fast as the recorder takes them, so that none is dropped."""
         rooms = np.array(sorted(tones), np.int64)
         for _ in range(ticks):
@@ -91,14 +91,6 @@ class Studio:
             select.select([], [self.mixers_end], [], PATIENCE)
             self.tap.send(self.tick)
             self.tick += 1
-            time.sleep(pace)
-
-    def settle(self, path: Path, size: int) -> None:
-        """Until the recorder has written so much."""
-        deadline = time.monotonic() + PATIENCE
-        while path.stat().st_size < size:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
     def close(self) -> None:
         if self.process is not None:
@@ -154,10 +146,10 @@ def test_b27_kill_9_leaves_all_but_the_last_second_playable(studio: Studio, tmp_
     path = tmp_path / "a"
     studio.record("r", 1, path, kind)
     studio.play(500, {1: 440})
-    studio.settle(path, {"opus": 30_000, "wav": 9 * 96_000}[kind])
-    studio.tell(Ping(1))
-    studio.expect(Pong)
-    time.sleep(0.2)
+    deadline = time.monotonic() + PATIENCE
+    while not path.stat().st_size or seconds(path) < 9:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert studio.process is not None
     studio.process.send_signal(signal.SIGKILL)
     studio.process.wait()

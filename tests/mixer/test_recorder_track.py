@@ -65,6 +65,14 @@ def test_b27_late_and_repeated_ticks_change_nothing(tmp_path: Path) -> None:
     assert np.array_equal(samples, expected)
 
 
+def test_b27_ticks_counted_from_a_new_beginning_do_not_end_the_recording(tmp_path: Path) -> None:
+    track = start(tmp_path / "a")
+    feed(track, range(50))
+    feed(track, range(-START, -START + 50))
+    event = track.end("stopped")
+    assert (event.seconds, event.first_tick) == (2.0, START)
+
+
 def test_b27_a_conference_that_becomes_wideband_goes_on_in_the_same_file(tmp_path: Path) -> None:
     track = start(tmp_path / "a")
     feed(track, range(100), 8000)

@@ -9,17 +9,13 @@ HangUp the guide is done (``state`` is IN or OVER): then there is no timer, and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from control.guide import messages as m
 from control.guide.phrase import Phrase, phrase
 from control.guide.table import FINAL, TABLE, State, Takes, Trigger
-from control.keypad.functions import mode_words
-from control.keypad.keymap import Function, Keymap, make_keymap
-from control.modes import Mode
-from control.participant import Role
+from control.guide.words import PARTING, entrance, language_offers, starting
+from control.keypad.keymap import Keymap, make_keymap
 
 MAX_ENTRY = 32
 """An entry so long is taken for finished."""
@@ -32,23 +28,6 @@ ANSWER_SECONDS = 10.0
 REMIND_SECONDS = 60.0
 SILENCES = 2
 """A question is repeated once; unanswered again it is given up."""
-
-PARTING: Mapping[m.EndReason, tuple[str, ...]] = {
-    m.EndReason.WRONG_NUMBER: ("number-unknown", "goodbye"),
-    m.EndReason.WRONG_PIN: ("pin-wrong", "too-many-attempts"),
-    m.EndReason.NO_INPUT: ("no-input", "goodbye"),
-    m.EndReason.TIME_OVER: ("time-up", "goodbye"),
-    m.EndReason.NOT_STARTED: ("not-started", "goodbye"),
-    m.EndReason.LOCKED: ("locked", "goodbye"),
-    m.EndReason.FULL: ("full", "goodbye"),
-    m.EndReason.ENDED: ("ended", "goodbye"),
-    m.EndReason.BLOCKED: ("too-many-attempts",),
-    m.EndReason.CHAIR_DID_NOT_COME: ("waiting-chair-over",),
-    m.EndReason.WAITED_TOO_LONG: ("waiting-room-over",),
-    m.EndReason.NOT_ADMITTED: ("refused",),
-    m.EndReason.TROUBLE: ("service-unavailable", "goodbye"),
-}
-"""What is said last; some of the prompts say goodbye themselves."""
 
 _ASKING = frozenset({State.NUMBER, State.PIN, State.OPTIONAL_PIN})
 _WAITING = frozenset({State.WAITING_CHAIR, State.WAITING_ROOM})
@@ -255,10 +234,8 @@ class Guide:
     def _entered(self, now: float) -> None:
         entry = self._entry
         if entry:
-            self._hush()
             self._go(Trigger.ENTERED, now)
         elif self.state is State.OPTIONAL_PIN:
-            self._hush()
             self._go(Trigger.NO_PIN, now)
         else:
             self._silence(now)
@@ -282,7 +259,6 @@ class Guide:
     def _choice(self, key: str, now: float) -> None:
         place = int(key) - 1 if key.isdigit() else -1
         if 0 <= place < len(self._languages):
-            self._hush()
             self.language = self._languages[place]
             self._out.append(m.SetLanguage(self.language))
             self._address(now)
@@ -329,7 +305,6 @@ class Guide:
             self._due = now + self._patience.answer_seconds
 
     def _finish(self, now: float) -> None:
-        self._hush()
         self._go(Trigger.HEARD, now)
         if self.state is State.OVER:
             self._out.append(m.HangUp(self._end))
@@ -337,7 +312,6 @@ class Guide:
             self._out.append(m.Enter(self._grant.conference, self._grant.role, self._grant.participant))
 
     def _greeted(self, now: float) -> None:
-        self._hush()
         if len(self._languages) > 1:
             self._go(Trigger.SEVERAL_LANGUAGES, now)
         else:
@@ -415,7 +389,7 @@ class Guide:
         before = {State.WAITING_CHAIR: [phrase("chair-arrived")], State.WAITING_ROOM: [phrase("admitted")]}
         waits = {m.Wait.CHAIR: State.WAITING_CHAIR, m.Wait.ROOM: State.WAITING_ROOM}
         if grant.wait is m.Wait.NO:
-            self._go(Trigger.GRANTED, now, *before.get(self.state, []), *self._entrance(grant))
+            self._go(Trigger.GRANTED, now, *before.get(self.state, []), *entrance(grant, self._keymap))
             return
         if self.state is waits[grant.wait]:
             return
@@ -448,6 +422,7 @@ class Guide:
         self._entry = ""
         row = TABLE[state]
         if self._ahead and row.takes in {Takes.ENTRY, Takes.CHOICE}:
+            self._hush()
             self._due = now + self._patience.answer_seconds
             self._feed(state, now)
             return
@@ -459,6 +434,7 @@ class Guide:
             self._due = now + MAX_SPEECH
             self._out.append(m.Say(phrases, self._interruptible))
         else:
+            self._hush()
             self._due = self._silent_deadline(now)
 
     def _silent_deadline(self, now: float) -> float | None:
@@ -473,23 +449,8 @@ class Guide:
 
     def _phrases(self, key: str) -> list[Phrase]:
         if key == "language-offer":
-            return [phrase(key, language, key=str(place + 1)) for place, language in enumerate(self._languages)]
+            return language_offers(self._languages)
         return [phrase(key)]
-
-    def _entrance(self, grant: m.Granted) -> list[Phrase]:
-        """What who comes in is told (B8, N7, B25, N2)."""
-        said = [phrase("welcome-chair")] if grant.role is Role.CHAIR else []
-        if grant.recorded:
-            said.append(phrase("recorded"))
-        said.append(phrase("count", count=grant.others + 1) if grant.others else phrase("alone"))
-        mute = self._keymap.keys.get(Function.MUTE)
-        if grant.muted_by_chair:
-            said.append(phrase("muted-by-chair"))
-        elif grant.role is Role.GUEST and grant.mode is not Mode.CONVERSATION:
-            said.append(mode_words(grant.mode, self._keymap))
-        elif grant.muted_on_entry and mute:
-            said.append(phrase("muted-on-entry", key=mute))
-        return said
 
     def _hush(self) -> None:
         if self._speaking:
@@ -499,16 +460,3 @@ class Guide:
     def _take(self) -> list[m.Output]:
         taken, self._out = self._out, []
         return taken
-
-
-def starting(starts: datetime, now: float) -> Phrase:
-    """When it is, in the words of its own time zone."""
-    here = datetime.fromtimestamp(now, starts.tzinfo)
-    left = (starts - here).total_seconds()
-    if left <= 3600:
-        return phrase("starts-in", left=max(60.0, left))
-    if starts.date() == here.date():
-        return phrase("starts-today", time=starts)
-    if starts.date() == (here + timedelta(days=1)).date():
-        return phrase("starts-tomorrow", time=starts)
-    return phrase("starts-on", date=starts, time=starts)

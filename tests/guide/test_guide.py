@@ -67,6 +67,11 @@ def test_b1_a_wrong_language_key_is_told_and_after_three_the_lines_own_is_taken(
     assert caller.keys("#").said() == ["enter-number"]
 
 
+def test_an_offer_of_languages_that_is_given_up_is_not_said_on() -> None:
+    caller = Caller(languages=LANGUAGES, conference="123456", slow_answers=True).hear().keys("000")
+    assert caller.all[-2:] == [m.Hush(), m.Lookup("123456")]
+
+
 def test_b1_star_repeats_the_languages() -> None:
     caller = Caller(languages=LANGUAGES).hear()
     for _ in range(5):

@@ -9,9 +9,9 @@ import pytest
 from control.config import ROOT
 from control.guide import messages as m
 from control.guide.chart import PAGE, draw, insert
-from control.guide.guide import PARTING
 from control.guide.prompts_needed import PROMPTS
 from control.guide.table import FINAL, TABLE, State, Takes, Trigger
+from control.guide.words import PARTING
 from tests.guide.spoken import catalogues
 
 

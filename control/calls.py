@@ -22,7 +22,7 @@ from control.ports import Media, MediaFullError, MediaLost, MediaRestored, Phone
 from control.store.records import LegRecord
 from mixer import protocol as mx
 from sdp.errors import SdpError
-from sdp.negotiation import AudioSession, AudioSettings, Negotiation
+from sdp.negotiation import AudioSession, AudioSettings, Negotiation, media_family
 from sip import events as sip
 
 STATS_SECONDS = 2.0
@@ -101,6 +101,8 @@ class Calls:
             sip.CallFailed: self._call_failed,
             sip.CallEnded: self._call_ended,
             sip.SessionOffered: self._session_offered,
+            sip.SessionAnswered: self._session_answered,
+            sip.SessionRefused: self._session_refused,
             sip.InfoReceived: self._info,
         }
         self._on_media: dict[type[mx.Message], Callable[[Any], None]] = {
@@ -140,7 +142,13 @@ class Calls:
         """Answer an incoming call with the conference's sound. ``number``: what was called, without any PIN."""
         cdr = self._incoming_record(leg_id, event, number)
         cdr.conference = conference
-        family = _offered_family(event.offer) or ipaddress.ip_address(event.source[0]).version
+        try:
+            family = (
+                media_family(event.offer) if event.offer is not None else ipaddress.ip_address(event.source[0]).version
+            )
+        except SdpError as error:
+            self._refuse_session(event, cdr, error)
+            return
         leg = self._reserve(cdr, participant, event.call, LegState.ANSWERED, family, room)
         if isinstance(leg, MediaFullError):
             headers = {"Retry-After": str(leg.retry_after)}
@@ -156,8 +164,7 @@ class Calls:
                 body = leg.negotiation.answer()
         except SdpError as error:
             self._media.release(leg_id)
-            status, reason, headers = sdp_refusal(error)
-            self._refuse_leg(event, cdr, sip.FailureKind.UNSUPPORTED, status, reason, headers)
+            self._refuse_session(event, cdr, error)
             return
         self._enter(leg)
         self._save(cdr)
@@ -260,12 +267,14 @@ class Calls:
                 return
         if leg.state is LegState.ANSWERED:
             self._up(leg)
+        self._bind(leg)
 
     def _progress(self, event: sip.CallProgress) -> None:
         """180 rings, and so does 183 with early media, which nobody is there to hear."""
         leg = self._by_call.get(event.call)
         if leg is None or leg.state is not LegState.CALLING:
             return
+        leg.cdr.call_id = event.call_id
         if event.body:
             leg.early = event.body
         if leg.cdr.ringing is None and (event.status == 180 or (event.status == 183 and event.body)):
@@ -277,13 +286,16 @@ class Calls:
         if leg is None or leg.state is not LegState.CALLING:
             return
         leg.source_host = event.source[0]
+        leg.cdr.transport, leg.cdr.call_id = event.transport, event.call_id
         if self._take_answer(leg, event.body or leg.early):
             leg.early = None
             self._up(leg)
+            self._bind(leg)
 
     def _call_failed(self, event: sip.CallFailed) -> None:
         leg = self._by_call.get(event.call)
         if leg is not None:
+            leg.cdr.call_id = event.call_id
             self._close(leg, event.kind, event.reason, event.status)
             self._observer.failed(leg.conference, leg.id, event.kind, event.status, event.reason)
 
@@ -317,6 +329,23 @@ class Calls:
             return
         self._phones.accept_session(leg.call, body)
         self._connect(leg, session)
+
+    def _session_answered(self, event: sip.SessionAnswered) -> None:
+        leg = self._by_call.get(event.call)
+        if leg is not None:
+            self._take_answer(leg, event.answer)
+
+    def _session_refused(self, event: sip.SessionRefused) -> None:
+        leg = self._by_call.get(event.call)
+        if leg is not None:
+            log.info("new session refused, the old one goes on", leg=leg.id, status=event.status, reason=event.reason)
+
+    def _bind(self, leg: Leg) -> None:
+        """Bind a phone that answered with several codecs to one (RFC 3264 section 10.2), once a call."""
+        session = leg.negotiation.session
+        if leg.state is LegState.UP and not leg.bound and session is not None and session.several:
+            leg.bound = True
+            self._phones.modify_session(leg.call, leg.negotiation.offer())
 
     def _info(self, event: sip.InfoReceived) -> None:
         leg = self._by_call.get(event.call)
@@ -479,6 +508,11 @@ class Calls:
             call_id=event.call_id,
         )
 
+    def _refuse_session(self, event: sip.IncomingCall, cdr: LegRecord, error: SdpError) -> None:
+        """The call's session description cannot be answered."""
+        status, reason, headers = sdp_refusal(error)
+        self._refuse_leg(event, cdr, sip.FailureKind.UNSUPPORTED, status, reason, headers)
+
     def _refuse_leg(
         self, event: sip.IncomingCall, cdr: LegRecord, kind: str, status: int, reason: str, headers: dict[str, str]
     ) -> None:
@@ -496,10 +530,3 @@ class Calls:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
-
-
-def _offered_family(offer: bytes | None) -> int | None:
-    """The address family of the offer's connection line, read before there is an address to answer with."""
-    if offer is None:
-        return None
-    return 6 if b"c=IN IP6 " in offer else 4 if b"c=IN IP4 " in offer else None

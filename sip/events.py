@@ -87,6 +87,7 @@ class CallProgress(Event):
     status: int
     reason: str
     body: bytes | None
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class CallAnswered(Event):
     source: tuple[str, int]
     """Transport address the answer came from."""
     headers: dict[str, str] = field(default_factory=dict)
+    transport: str = ""
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class CallFailed(Event):
     reason: str
     retry_after: int | None = None
     """Seconds from Retry-After, when it was given."""
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class OutgoingInvite:
     # --- what the attempts report ------------------------------------------------------------------------------------
 
     def progress(self, response: Response) -> None:
-        self.core.emit(CallProgress(self.name, response.status, response.reason, session_of(response)))
+        self.core.emit(CallProgress(self.name, response.status, response.reason, session_of(response), self._call_id))
 
     def answered(self, attempt: Attempt, dialog: Dialog, path: Path, response: Response) -> None:
         """The first 2xx wins; the attempt has acknowledged it."""
@@ -91,7 +91,8 @@ class OutgoingInvite:
         )
         source = attempt.transaction.source
         address = (source.host, source.port)
-        self.core.emit(CallAnswered(self.name, session_of(response), address, further_fields(response)))
+        fields = further_fields(response)
+        self.core.emit(CallAnswered(self.name, session_of(response), address, fields, source.transport, self._call_id))
 
     def cancel_others(self, winner: Attempt, now: float) -> None:
         self._live = [attempt for attempt in self._live if attempt is not winner]
@@ -166,7 +167,9 @@ class OutgoingInvite:
 
     def _fail(self, failure: Failure) -> None:
         self._finish()
-        self.core.emit(CallFailed(self.name, failure.kind, failure.status, failure.reason, failure.retry_after))
+        self.core.emit(
+            CallFailed(self.name, failure.kind, failure.status, failure.reason, failure.retry_after, self._call_id)
+        )
 
     def _finish(self) -> None:
         self.over = True

@@ -64,8 +64,8 @@ WebSocket: one JSON text message per event, first what happened after `since` (n
 each event as it comes, without gap or duplicate. A client that reads too slowly is closed with code 1013 and goes on
 with `since` = the last `seq` it got. With `figures` there are messages of the kind `conference.figures` in between
 while the conference runs: `time`, `conference` and as `data` its network state report, without a `seq`. A browser,
-which cannot set Authorization, gives the token as subprotocol (`new WebSocket(url, ["veche.events.v1", "bearer." + token])`)
-or as its first message (`{"token": "..."}`)."""
+which cannot set Authorization, gives the token as subprotocol
+(`new WebSocket(url, ["veche.events.v1", "bearer." + token])`) or as its first message (`{"token": "..."}`)."""
 
 
 def document(commands: Mapping[str, Command], version: str) -> dict[str, Any]:

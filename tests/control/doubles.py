@@ -85,6 +85,7 @@ class Phones:
         self.done.append(("refuse_session", call, status, reason))
 
     def modify_session(self, call: str, offer: bytes) -> None:
+        self.bodies[call] = offer
         self.done.append(("modify_session", call))
 
     # what the far side does
@@ -128,7 +129,8 @@ class Phones:
 
     def answered(self, call: str, body: bytes | None = b"") -> None:
         self.calls[call] = "up"
-        self.emit(sip.CallAnswered(call, sdp() if body == b"" else body, ("192.0.2.8", 5060)))
+        source = ("192.0.2.8", 5060)
+        self.emit(sip.CallAnswered(call, sdp() if body == b"" else body, source, {}, "tcp", f"{call}@us"))
 
     def bye(self, call: str) -> None:
         del self.calls[call]

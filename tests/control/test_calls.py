@@ -123,7 +123,15 @@ async def test_no_common_codec_is_488_with_a_warning() -> None:
     assert server.phones.headers[call]["Warning"].startswith('305 veche "Incompatible media format')
     cdr = await only_cdr(server)
     assert (cdr.end_kind, cdr.status) == ("unsupported", 488)
-    assert server.media.released == [cdr.id]
+    assert not server.media.reserved
+
+
+async def test_an_offer_found_wanting_after_its_place_was_reserved_gives_it_back() -> None:
+    server = Server()
+    await conference(server)
+    server.phones.incoming("200", offer=sdp().replace(b"a=sendrecv", b"a=ptime:0"))
+    assert server.phones.last("reject")[2:] == (400, "Bad session description: a=ptime: is zero")
+    assert server.media.released == [(await only_cdr(server)).id]
 
 
 async def test_refused_audio_is_488_and_nonsense_is_400_naming_the_line() -> None:
@@ -273,6 +281,73 @@ async def test_b9_an_invited_phone_rings_answers_and_is_in() -> None:
     assert (cdr.direction, cdr.from_number, cdr.to_number) == ("out", "200", "375293333333")
     assert cdr.ringing is not None
     assert cdr.participant == vera.id
+
+
+async def test_a_record_of_our_own_call_names_its_call_id_and_transport() -> None:
+    server = Server()
+    call, _ = await invited(server)
+    server.phones.emit(sip.CallProgress(call, 180, "Ringing", None, "id@us"))
+    assert next(iter(server.service.calls.legs.values())).cdr.call_id == "id@us"
+    server.phones.answered(call)
+    server.phones.bye(call)
+    cdr = await only_cdr(server)
+    assert (cdr.call_id, cdr.transport) == (f"{call}@us", "tcp")
+
+
+# --- one codec -------------------------------------------------------------------------------------------------------
+
+SEVERAL = sdp(payload="0 8 101")
+
+
+def voices(description: bytes) -> tuple[str, ...]:
+    """The payload types offered besides telephone-event."""
+    (audio,) = SessionDescription.parse(description).media
+    events = {value.split()[0] for value in audio.values("rtpmap") if "telephone-event" in value}
+    return tuple(text for text in audio.formats if text not in events)
+
+
+async def test_an_answer_with_several_codecs_is_bound_to_the_first_by_another_offer() -> None:
+    server = Server()
+    call, _ = await invited(server)
+    server.phones.answered(call, SEVERAL)
+    assert server.phones.last("modify_session") == ("modify_session", call)
+    assert voices(server.phones.bodies[call]) == ("0",)
+    server.phones.emit(sip.SessionAnswered(call, sdp(payload="0 101", port=7002, version=2)))
+    (media,) = server.media.connected.values()
+    assert (media.codec, media.remote) == ("PCMU", ("192.0.2.7", 7002))
+
+
+async def test_an_answer_to_the_offer_in_our_200_is_bound_too() -> None:
+    server = Server()
+    await conference(server)
+    call = server.phones.incoming("200", offer=None)
+    server.phones.emit(sip.CallConfirmed(call, SEVERAL))
+    assert voices(server.phones.bodies[call]) == ("0",)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        sip.SessionAnswered("call1", SEVERAL),
+        sip.SessionAnswered("call1", None),
+        sip.SessionRefused("call1", 488, "Not Acceptable Here"),
+    ],
+)
+async def test_a_phone_that_will_not_be_bound_is_asked_once_and_stays_in(outcome: sip.Event) -> None:
+    server = Server()
+    call, participant = await invited(server)
+    server.phones.answered(call, SEVERAL)
+    server.phones.emit(outcome)
+    assert [entry[0] for entry in server.phones.done] == ["invite", "modify_session"]
+    assert (await state_of(server, participant)).state == "joined"
+    assert [media.codec for media in server.media.connected.values()] == ["PCMU"]
+
+
+async def test_an_answer_with_one_codec_needs_no_other_offer() -> None:
+    server = Server()
+    call, _ = await invited(server)
+    server.phones.answered(call, sdp(payload="0 101"))
+    assert [entry[0] for entry in server.phones.done] == ["invite"]
 
 
 async def test_an_answer_without_a_session_falls_back_on_the_early_one() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from control import server as server_module
 from control.config import Config, load_config
+from control.schemas import AddParticipant, CreateConference
 from control.server import Server, StartError, run, running
 from control.store import Store
 from control.tokens import Tokens
@@ -72,6 +73,26 @@ class Caller(asyncio.DatagramProtocol):
                 pass
         return message
 
+    @property
+    def port(self) -> int:
+        return int(self._transport.get_extra_info("sockname")[1])
+
+    def answer(self, request: str, body: bytes) -> None:
+        """200 with a session description."""
+        kept = [
+            line for line in request.split("\r\n") if line.startswith(("Via:", "From:", "To:", "Call-ID:", "CSeq:"))
+        ]
+        lines = [
+            "SIP/2.0 200 OK",
+            *kept,
+            f"Contact: <sip:anna@127.0.0.1:{self.port}>",
+            "Content-Type: application/sdp",
+            f"Content-Length: {len(body)}",
+            "",
+            "",
+        ]
+        self._transport.sendto("\r\n".join(lines).encode() + body, self._target)
+
     def say(self, method: str, user: str, sequence: int, body: bytes = b"") -> None:
         host, port = self._transport.get_extra_info("sockname")
         lines = [
@@ -90,16 +111,15 @@ class Caller(asyncio.DatagramProtocol):
         ]
         self._transport.sendto("\r\n".join(lines).encode() + body, self._target)
 
-    async def call(self, user: str) -> str:
-        """Invite and acknowledge; gives the 200."""
-        port = self._transport.get_extra_info("sockname")[1]
-        self.say("INVITE", user, 1, sdp("127.0.0.1", port, payload="0 101"))
-        answer = await self.next("SIP/2.0 200")
-        tag = re.search(r"^To: .*(;tag=\S+)", answer, re.MULTILINE)
+    async def call(self, user: str, offer: bytes | None = b"", answer: bytes = b"") -> str:
+        """Invite and acknowledge; gives the 200. ``offer`` b"" stands for PCMU; None makes room for ``answer``."""
+        self.say("INVITE", user, 1, sdp("127.0.0.1", self.port, payload="0 101") if offer == b"" else offer or b"")
+        ok = await self.next("SIP/2.0 200")
+        tag = re.search(r"^To: .*(;tag=\S+)", ok, re.MULTILINE)
         assert tag is not None
         self._to = tag[1]
-        self.say("ACK", user, 1)
-        return answer
+        self.say("ACK", user, 1, answer)
+        return ok
 
 
 async def eventually(probe: Callable[[], Awaitable[Any]]) -> Any:
@@ -163,6 +183,41 @@ async def test_a_call_to_a_conference_made_by_rest_is_in_and_leaves_its_record_a
 async def _joined(server: Server, conference: str) -> bool:
     people = (await server.service.participants(conference)).items
     return any(p.state == "joined" for p in people)
+
+
+async def test_the_record_of_a_call_that_we_made_has_its_call_id_and_transport(tmp_path: Path) -> None:
+    async with running(configure(tmp_path)) as server:
+        room = await server.service.create(CreateConference(), by="op")
+        phone = await Caller.open(server)
+        add = AddParticipant(number=f"sip:anna@127.0.0.1:{phone.port}", invite=True)
+        await server.service.add_participant(room.id, add, by="op")
+        invite = await phone.next("INVITE ")
+        phone.answer(invite, sdp("127.0.0.1", phone.port, payload="0 101"))
+        await phone.next("ACK ")
+        await server.service.end(room.id, by="op")
+        await phone.next("BYE ")
+
+        async def ended() -> Any:
+            return [leg for leg in (await server.store.legs(conference_id=room.id)).items if leg.ended]
+
+        (leg,) = await eventually(ended)
+    assert leg.transport == "udp"
+    assert f"Call-ID: {leg.call_id}\r\n" in invite
+
+
+async def test_a_phone_that_answers_with_several_codecs_is_bound_to_one_by_a_reinvite(tmp_path: Path) -> None:
+    async with running(configure(tmp_path)) as server:
+        room = await server.service.create(CreateConference(guest_pin=None), by="op")
+        phone = await Caller.open(server)
+        await phone.call(room.number, None, sdp("127.0.0.1", phone.port, payload="8 0 101"))
+        reinvite = await phone.next("INVITE ")
+        audio = re.findall(r"m=audio \d+ RTP/AVP (.*)\r", reinvite)[0].split()
+        assert [number for number in audio if f"a=rtpmap:{number} telephone-event" not in reinvite] == ["8"]
+        phone.answer(reinvite, sdp("127.0.0.1", phone.port, payload="8 101", version=2))
+        await phone.next("ACK ")
+        (leg,) = server.service.calls.legs.values()
+        assert leg.negotiation.session is not None
+        assert (leg.negotiation.session.codec, leg.negotiation.session.several) == ("PCMA", False)
 
 
 @pytest.mark.parametrize(

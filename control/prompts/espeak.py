@@ -85,7 +85,7 @@ class Espeak:
         self._choose(voice)
         self._library.espeak_SetParameter(_RATE_PARAMETER, words_per_minute, 0)
         self._parts.clear()
-        spoken = _WORD.sub(self._with_stress, text).encode()
+        spoken = _WORD.sub(lambda match: self.stressed(match[0]), text).encode()
         flags = _UTF8 | _PHONEMES
         size = ctypes.c_size_t(len(spoken) + 1)
         failed = self._library.espeak_Synth(spoken, size, 0, _POSITION_CHARACTER, 0, flags, None, None)
@@ -109,12 +109,11 @@ class Espeak:
         if self._library.espeak_SetVoiceByProperties(ctypes.byref(wanted)) != 0:
             raise EspeakError(f"espeak-ng has no voice {voice}")
 
-    def _with_stress(self, match: re.Match[str]) -> str:
-        """A word with its stress marked, as phonemes; espeak-ng itself overlooks the mark.
+    def stressed(self, word: str) -> str:
+        """A word with its stress marked, as phonemes of the voice chosen; espeak-ng itself overlooks the mark.
 
         Where letters and sounds do not correspond one to one, the word is spoken as espeak-ng sees fit.
         """
-        word = match[0]
         if STRESS not in word:
             return word
         plain = word.replace(STRESS, "")
@@ -168,7 +167,7 @@ def main() -> None:
         except EspeakError as error:
             _reply(replies, {"error": str(error)})
         else:
-            pcm = trim(at_level(pcm, request["level"]))
+            pcm = at_level(trim(pcm), request["level"])
             _reply(replies, {"samples": len(pcm)}, pcm.tobytes())
 
 

@@ -255,6 +255,8 @@ class Prompts:
         """From memory, a file or the synthesiser; ``keep`` it in a file. Raises SpeechError."""
         if self._speechless:
             raise SpeechError(self._speechless)
+        if not self._synthesiser.engine:
+            await self._synthesiser.start()
         settings, words = self._settings, for_synthesiser(speakable(text, catalogue), catalogue)
         key = cache_key(self._synthesiser.engine, catalogue.voice, catalogue.rate, settings.level_dbov, words)
         name = f"{catalogue.language}/{name or 'text'}"

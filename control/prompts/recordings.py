@@ -64,7 +64,7 @@ class Recordings:
     def load(self, language: str, name: str, recording: Recording) -> Clip | None:
         """At the level of all prompts, without silence at its ends; None (and told in the log) when it is unusable."""
         try:
-            pcm = trim(at_level(read(recording.path, LONGEST_SECONDS), self._level_dbov))
+            pcm = at_level(trim(read(recording.path, LONGEST_SECONDS)), self._level_dbov)
             if len(pcm):
                 return Clip(f"{language}/{name}", pcm)
             reason = f"{recording.path}: nothing but silence"

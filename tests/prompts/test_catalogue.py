@@ -100,7 +100,7 @@ HOLES = [
     ('[prompts]\nhand-place = "{place|goose}"', "en: hand-place counts the noun goose, which is missing"),
     ('[prompts]\nhand-place = "{place:m}"', "en: hand-place asks for the form m of a number, which is missing"),
     ('[nouns]\nminute = { one = "minute" }', "en: the noun minute has no plural form other"),
-    ('[nouns]\nminute = { form = "x", one = "a", other = "b" }', "en: the noun minute asks for the form x of numbers, which is missing"),
+    ('[nouns]\nday.form = "x"', "en: the noun day asks for the form x of numbers, which is missing"),
     ("[numbers]\n13 = ''", "en: the number 13 is missing"),
     ('[symbols]\n"*" = ""', "en: the symbol * is missing"),
     ("[clock]\npast = ''", "en: clock.past is missing"),
@@ -201,7 +201,7 @@ def test_every_belarusian_word_tells_its_stress() -> None:
     ("catalogue", "text", "spoken"),
     [
         (EN, "Room 12 at 14:30!", "Room twelve at two thirty p.m.!"),
-        (EN, "Call +375 291234567", "Call plus three hundred and seventy five two nine one, two three four, five six seven"),
+        (EN, "Call +37 2912345", "Call plus thirty seven two nine one, two three, four five"),
         (EN, "<b>50%</b>\n of us & them 🎉", "b fifty percent b of us and them"),
         (EN, "See https://example.net/x for 007", "See for zero zero seven"),
         (RU, "Отдел №3, 21 чел.", "Отдел номер три, двадцать один чел."),

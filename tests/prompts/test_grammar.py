@@ -54,7 +54,8 @@ PEOPLE = {
     "be": {1: "адзін удзельнік", 2: "два ўдзельнікі", 3: "тры ўдзельнікі", 4: "чатыры ўдзельнікі",
            5: "пяць удзельнікаў", 11: "адзінаццаць удзельнікаў", 21: "дваццаць адзін удзельнік",
            22: "дваццаць два ўдзельнікі", 100: "сто ўдзельнікаў", 101: "сто адзін удзельнік"},
-    "en": {1: "one participant", 2: "two participants", 21: "twenty one participants", 101: "one hundred and one participants"},
+    "en": {1: "one participant", 2: "two participants", 21: "twenty one participants",
+           101: "one hundred and one participants"},
 }  # fmt: skip
 
 

@@ -44,13 +44,13 @@ class Engine:
         return [self._process.pid]
 
     def seat(self, seating: Seating, phones: PhoneBank) -> list[tuple[str, int]]:
-        """Add a PCMU leg for every phone; where each has to send."""
+        """Add a leg for every phone; where each has to send."""
         rooms = seating.room_of()
-        for leg in range(seating.legs):
+        for leg, form in enumerate(phones.formats):
             media = LegMedia(
-                codec="PCMU",
-                send_pt=0,
-                receive_pts=(0,),
+                codec=form.name,
+                send_pt=form.payload_type,
+                receive_pts=(form.payload_type,),
                 event_pt=101,
                 remote=phones.address(leg),
                 remote_rtcp=None,

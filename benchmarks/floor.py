@@ -15,7 +15,10 @@ import time
 
 import numpy as np
 
-from benchmarks.phones import FRAME, HEADER, SOCKADDR, TICK, Batch, receive, send
+from benchmarks.phones import HEADER, SOCKADDR, TICK, Batch, receive, send
+
+FRAME = 160
+"""Bytes, and timestamp units, of 20 ms of G.711."""
 
 
 def main() -> None:

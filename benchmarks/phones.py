@@ -1,8 +1,9 @@
 """Thousands of telephones in one process: each has an address of its own (127.1.x.y) behind a few batched sockets.
 
-Every phone sends 20 ms of PCMU a tick and counts what it hears. A packet costs about 5 us here, so that the generator
-stays far below the server it measures. The source address of a packet is set, the destination address read, through
-``IP_PKTINFO`` (ip(7)).
+Every phone sends a packet of 20 ms a tick and counts what it hears. A packet costs about 5 us here, so that the
+generator stays far below the server it measures. The source address of a packet is set, the destination address read,
+through ``IP_PKTINFO`` (ip(7)). When a packet came is told by the kernel (socket(7), ``SO_TIMESTAMPNS``), so that a
+generator that was held up does not find gaps where there are none.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.streams import Stream
 from mixer.datagrams import IOVEC, MMSGHDR
 
-FRAME = 160
-"""Samples, and PCMU bytes, of 20 ms at 8 kHz."""
 TICK = 0.02
 HEADER = 12
-SLOT = 256
+SLOT = 512
 SOCKETS = 8
 FIRST_ADDRESS = 0x7F010001
 SECONDS_KEPT = 2
@@ -32,6 +32,7 @@ FRAMES_KEPT = SECONDS_KEPT * 50
 _RECEIVE = 1024
 _MSG_DONTWAIT = 0x40
 _IP_PKTINFO = 8
+_SO_TIMESTAMPNS = 35
 _SO_BINDTODEVICE = 25
 _SO_RCVBUFFORCE = 33
 SOCKADDR = np.dtype([("family", "u2"), ("port", ">u2"), ("host", ">u4"), ("zero", "u8")])
@@ -41,6 +42,13 @@ PKTINFO = np.dtype(
         ("interface", "i4"), ("source", ">u4"), ("destination", ">u4"), ("pad", "u4"),
     ]
 )  # fmt: skip
+ARRIVAL = np.dtype(
+    [
+        ("stamp_len", "u8"), ("stamp_level", "i4"), ("stamp_type", "i4"), ("seconds", "i8"), ("nanoseconds", "i8"),
+        *((name, PKTINFO[name]) for name in PKTINFO.names or ()),
+    ]
+)  # fmt: skip
+"""What the kernel says of a packet: when it came, and to which address."""
 RTP = np.dtype(
     {
         "names": ["first", "second", "seq", "timestamp", "ssrc"],
@@ -54,24 +62,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Batch:
-    """Kernel structures for ``count`` datagrams with IPv4 addresses and packet information, laid out once."""
+    """Kernel structures for ``count`` datagrams with IPv4 addresses and ancillary data, laid out once."""
 
-    def __init__(self, count: int, slot: int = SLOT) -> None:
+    def __init__(self, count: int, ancillary: np.dtype[np.void] = PKTINFO) -> None:
         index = np.arange(count)
-        self.data = np.zeros((count, slot), np.uint8)
+        self.data = np.zeros((count, SLOT), np.uint8)
         self.address = np.zeros(count, SOCKADDR)
-        self.info = np.zeros(count, PKTINFO)
+        self.info = np.zeros(count, ancillary)
         self.vector = np.zeros(count, IOVEC)
         self.message = np.zeros(count, MMSGHDR)
-        self.vector["base"] = self.data.ctypes.data + index * slot
-        self.vector["len"] = slot
+        self.vector["base"] = self.data.ctypes.data + index * SLOT
+        self.vector["len"] = SLOT
         self.message["iov"] = self.vector.ctypes.data + index * IOVEC.itemsize
         self.message["iovlen"] = 1
         self.message["name"] = self.address.ctypes.data + index * SOCKADDR.itemsize
         self.message["namelen"] = SOCKADDR.itemsize
-        self.message["control"] = self.info.ctypes.data + index * PKTINFO.itemsize
-        self.message["controllen"] = PKTINFO.itemsize
-        self.rtp = self.data.view(RTP)[:, 0] if slot == SLOT else np.zeros(0, RTP)
+        self.message["control"] = self.info.ctypes.data + index * ancillary.itemsize
+        self.message["controllen"] = ancillary.itemsize
+        self.rtp = self.data.view(RTP)[:, 0]
 
 
 def send(fd: int, messages: NDArray[np.void]) -> int:
@@ -98,6 +106,7 @@ def open_socket() -> socket.socket:
     with contextlib.suppress(PermissionError):  # then the kernel's limit stands
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)
     sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     sock.setblocking(False)
     sock.bind(("0.0.0.0", 0))  # narrowed to loopback above
     return sock
@@ -111,17 +120,23 @@ class Heard:
     got: NDArray[np.bool_]
     """[phones, frames]: the frame came."""
     audio: NDArray[np.uint8]
-    """[phones, 100, 160]: PCMU of the last two seconds, in a ring by frame number."""
+    """[phones, 100, widest payload]: the last two seconds, in a ring by frame number."""
+    sizes: NDArray[np.int16]
+    """[phones, 100]: bytes of each payload there, 0 for none."""
     worst_gap: NDArray[np.float64]
-    """[phones] seconds between packets, by this process's clock."""
+    """[phones] seconds between packets, by the kernel's clock."""
     packets: int = 0
-    """20 ms of PCMU each, counted as often as they came."""
+    """20 ms of the phone's own codec each, counted as often as they came."""
     foreign: int = 0
-    """Packets that are not 20 ms of PCMU, e.g. RTCP."""
+    """Packets that are not that, e.g. RTCP."""
     late: float = 0.0
     """Seconds this generator itself was behind at worst."""
     refused: int = 0
     origin: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    first_sent: list[float] = field(default_factory=list)
+    """Unix times at which phone 0 sent the first packet of its stream."""
+    watched: list[tuple[float, bytes]] = field(default_factory=list)
+    """Unix time and payload of each packet of the phone that is watched."""
 
     @property
     def duplicates(self) -> int:
@@ -132,20 +147,41 @@ class Heard:
         """[phones]: part of its frames that each phone got."""
         return np.asarray(self.got.mean(axis=1), np.float64)
 
+    def payloads(self, phone: int) -> list[bytes]:
+        """The last two seconds in order; b"" for what did not come."""
+        first = max(self.frames - FRAMES_KEPT, 0)
+        slots = [frame % FRAMES_KEPT for frame in range(first, self.frames)]
+        return [self.audio[phone, slot, : self.sizes[phone, slot]].tobytes() for slot in slots]
+
 
 class PhoneBank:
-    """``count`` phones. ``sound``: uint8[patterns, 8000], PCMU of one second; ``plays``: int[count], who says which."""
+    """``count`` phones. ``plays``: int[count], which of ``streams`` each sends; ``watch``: the phone whose packets are
+    kept one by one."""
 
-    def __init__(self, count: int, sound: NDArray[np.uint8], plays: NDArray[np.int64], seed: int = 1) -> None:
+    def __init__(
+        self,
+        count: int,
+        streams: Sequence[Stream],
+        plays: NDArray[np.int64],
+        *,
+        watch: int | None = None,
+        seed: int = 1,
+    ) -> None:
         random = np.random.default_rng(seed)
         self.count = count
-        self._sound = np.ascontiguousarray(sound.reshape(len(sound), 50, FRAME))
+        self.formats = [streams[play].format for play in plays]
+        self._step = np.array([form.step for form in self.formats])
+        self._payload_type = np.array([form.payload_type for form in self.formats])
+        self._widest = max(form.widest for form in self.formats)
+        self._watch = -1 if watch is None else watch
         self._plays = plays
+        self._length = np.array([len(stream.payloads) for stream in streams])
+        self._sound, self._size = _laid_out(streams)
         self._sockets = [open_socket() for _ in range(min(SOCKETS, count))]
         self._group = np.arange(count) * len(self._sockets) // count
         self._out = Batch(count)
-        self._out.vector["len"] = HEADER + FRAME
         self._out.rtp["first"] = 0x80
+        self._out.rtp["second"] = self._payload_type
         self._out.rtp["ssrc"] = random.integers(1, 1 << 32, count)
         self._out.rtp["seq"] = self._seq = random.integers(0, 1 << 15, count)
         self._out.rtp["timestamp"] = self._timestamp = random.integers(0, 1 << 31, count)
@@ -153,7 +189,7 @@ class PhoneBank:
         info = self._out.info
         info["len"], info["level"], info["type"] = PKTINFO.itemsize - 4, socket.IPPROTO_IP, _IP_PKTINFO
         info["source"] = FIRST_ADDRESS + np.arange(count)
-        self._in = Batch(_RECEIVE)
+        self._in = Batch(_RECEIVE, ARRIVAL)
         self._active: list[NDArray[np.int64]] = []
         self._messages: list[NDArray[np.void]] = []
         self._tick = 0
@@ -204,7 +240,8 @@ class PhoneBank:
         self._heard = heard = Heard(
             frames,
             np.zeros((self.count, frames), np.bool_),
-            np.full((self.count, FRAMES_KEPT, FRAME), 0xFF, np.uint8),
+            np.full((self.count, FRAMES_KEPT, self._widest), 0xFF, np.uint8),
+            np.zeros((self.count, FRAMES_KEPT), np.int16),
             np.zeros(self.count),
             origin=np.full(self.count, -1, np.int64),
         )
@@ -228,10 +265,15 @@ class PhoneBank:
         if len(rows) == 0:
             return
         self._seq[rows] = (self._seq[rows] + 1) & 0xFFFF
-        self._timestamp[rows] = (self._timestamp[rows] + FRAME) & 0xFFFFFFFF
+        self._timestamp[rows] = (self._timestamp[rows] + self._step[rows]) & 0xFFFFFFFF
         self._out.rtp["seq"][rows] = self._seq[rows]
         self._out.rtp["timestamp"][rows] = self._timestamp[rows]
-        self._out.data[rows, HEADER : HEADER + FRAME] = self._sound[self._plays[rows], self._tick % 50]
+        plays = self._plays[rows]
+        at = self._tick % self._length[plays]
+        self._out.data[rows, HEADER : HEADER + self._sound.shape[2]] = self._sound[plays, at]
+        self._out.vector["len"][rows] = HEADER + self._size[plays, at]
+        if self._heard and group == 0 and at[0] == 0 and rows[0] == 0:
+            self._heard.first_sent.append(time.time())
         self.refused += send(self._sockets[group].fileno(), self._messages[group])
 
     def _drain(self) -> None:
@@ -241,16 +283,18 @@ class PhoneBank:
             while count == _RECEIVE:
                 count = receive(sock.fileno(), batch)
                 if count:
-                    batch.message["controllen"][:count] = PKTINFO.itemsize
+                    batch.message["controllen"][:count] = ARRIVAL.itemsize
                     batch.message["namelen"][:count] = SOCKADDR.itemsize
                     if self._heard:
                         self._account(self._heard, count)
 
     def _account(self, heard: Heard, count: int) -> None:
-        batch, now = self._in, time.perf_counter()
-        who = batch.info["destination"][:count].astype(np.int64) - FIRST_ADDRESS
-        voice = (batch.rtp["second"][:count] & 0x7F == 0) & (batch.message["len"][:count] == HEADER + FRAME)
-        voice &= (who >= 0) & (who < self.count)
+        batch = self._in
+        info = batch.info[:count]
+        who = info["destination"].astype(np.int64) - FIRST_ADDRESS
+        size = batch.message["len"][:count].astype(np.int64) - HEADER
+        voice = (who >= 0) & (who < self.count) & (size > 0) & (size <= self._widest)
+        voice &= (batch.rtp["second"][:count] & 0x7F) == self._payload_type[np.where(voice, who, 0)]
         heard.foreign += int(count - voice.sum())
         rows = np.flatnonzero(voice)
         who = who[rows]
@@ -258,12 +302,31 @@ class PhoneBank:
         fresh = heard.origin[who] < 0
         heard.origin[who[fresh]] = timestamp[fresh]
         elapsed = (timestamp - heard.origin[who]) & 0xFFFFFFFF
-        frame = elapsed // FRAME
-        inside = (frame < heard.frames) & (elapsed % FRAME == 0)
+        frame = elapsed // self._step[who]
+        inside = (frame < heard.frames) & (elapsed % self._step[who] == 0)
         rows, who, frame = rows[inside], who[inside], frame[inside]
         heard.packets += len(rows)
         heard.got[who, frame] = True
-        heard.audio[who, frame % FRAMES_KEPT] = batch.data[rows, HEADER : HEADER + FRAME]
-        gap = np.where(self._last[who] > 0, now - self._last[who], 0)
+        slot = frame % FRAMES_KEPT
+        heard.audio[who, slot] = batch.data[rows, HEADER : HEADER + self._widest]
+        heard.sizes[who, slot] = size[rows]
+        came = info["seconds"][rows] + info["nanoseconds"][rows] / 1e9
+        gap = np.where(self._last[who] > 0, came - self._last[who], 0)
         np.maximum.at(heard.worst_gap, who, gap)
-        self._last[who] = now
+        self._last[who] = came
+        for at in np.flatnonzero(who == self._watch):
+            row = rows[at]
+            heard.watched.append((float(came[at]), batch.data[row, HEADER : HEADER + size[row]].tobytes()))
+
+
+def _laid_out(streams: Sequence[Stream]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Payloads uint8[streams, longest, widest] and their sizes int[streams, longest]."""
+    longest = max(len(stream.payloads) for stream in streams)
+    widest = max(len(payload) for stream in streams for payload in stream.payloads)
+    sound = np.zeros((len(streams), longest, widest), np.uint8)
+    size = np.zeros((len(streams), longest), np.int64)
+    for one, stream in enumerate(streams):
+        for at, payload in enumerate(stream.payloads):
+            sound[one, at, : len(payload)] = np.frombuffer(payload, np.uint8)
+            size[one, at] = len(payload)
+    return sound, size

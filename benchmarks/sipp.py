@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.ports import free_port
+from benchmarks.streams import FORMATS, Format
 
 SCENARIO = Path(__file__).with_name("call.xml")
 SETTLE = 40.0
@@ -24,6 +25,12 @@ class Caller:
     number: str
     media: tuple[str, int]
     direction: str = "sendrecv"
+    format: Format = FORMATS["PCMU"]
+
+    def line(self) -> str:
+        form = self.format
+        fields = (self.dials, self.number, *self.media, self.direction, form.payload_type, form.rtpmap)
+        return ";".join(map(str, fields))
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Calls:
         self._rate = rate
         self.folder = folder / f"sipp-{time.monotonic_ns()}"
         self.folder.mkdir(parents=True)
-        lines = [f"{c.dials};{c.number};{c.media[0]};{c.media[1]};{c.direction}" for c in callers]
+        lines = [caller.line() for caller in callers]
         (self.folder / "callers.csv").write_text("\n".join(["SEQUENTIAL", *lines, ""]))
         whole, per = (round(rate), 1000) if rate >= 1 else (1, round(1000 / rate))
         command = [

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 
+from benchmarks import usage
 from benchmarks.called import CalledServer
 from benchmarks.phones import PhoneBank
 from benchmarks.tones import Seating, judge
@@ -32,8 +32,7 @@ LIMITS = {signal.SIGKILL: 1.0, signal.SIGSTOP: 3.0}
 
 def busiest_mixer(pids: list[int]) -> int:
     """The mixer process that has worked most, so not the one standing by."""
-    mixers = [p for p in map(psutil.Process, pids) if "mixer.process" in p.cmdline()]
-    return int(max(mixers, key=lambda process: process.cpu_times().user).pid)
+    return max(usage.running("mixer.process", pids), key=lambda pid: usage.cpu_seconds([pid]))
 
 
 def blow(server: CalledServer, seating: Seating, phones: PhoneBank, number: signal.Signals) -> list[str]:
@@ -50,7 +49,7 @@ def blow(server: CalledServer, seating: Seating, phones: PhoneBank, number: sign
     heard = phones.measure(MEASURED_SECONDS, strike)
     silent = heard.worst_gap
     after = phones.measure(3)
-    verdict = judge(seating, after.audio)
+    verdict = judge(seating, after)
     print(
         f"{number.name:8} {int((silent > 0.1).sum()):4} of {phones.count} phones silent for up to"
         f" {silent.max():.2f} s (median {np.median(silent[silent > 0.1]) if (silent > 0.1).any() else 0:.2f} s);"
@@ -71,11 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--room", type=int, default=10, help="legs a conference (10)")
     chosen = parser.parse_args(arguments)
     seating = Seating(chosen.legs, chosen.room, 2)
-    phones = PhoneBank(seating.legs, seating.sound(), seating.plays())
+    phones = PhoneBank(seating.legs, *seating.streams())
     with tempfile.TemporaryDirectory() as folder:
         server = CalledServer(Path(folder), 8, chosen.room + 2)
         try:
-            places = server.seat(seating, phones)
+            places = list(server.seat(seating, phones))
             phones.send_to(places)
             phones.run(WARM_SECONDS)
             wrong = [f"{places.count(None)} phones got no answer"] if None in places else []

@@ -20,6 +20,16 @@ def tree(pid: int) -> list[int]:
         return []
 
 
+def running(module: str, pids: list[int]) -> list[int]:
+    """Those of ``pids`` that are ``python -m module``."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if module in psutil.Process(pid).cmdline():
+                found.append(pid)
+    return found
+
+
 def cpu_seconds(pids: list[int]) -> float:
     """CPU time of all threads of these processes so far, by the scheduler's own count (clock_getcpuclockid(3))."""
     total = 0.0

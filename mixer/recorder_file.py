@@ -103,8 +103,8 @@ class OpusFile:
         self._file = _File(path)
         self._encoded = 0
         """Bytes of Ogg that the packets so far take, about; the newest pages have not come out yet."""
-        options = {"page_duration": str(PAGE_MICROSECONDS), "flush_packets": "1"}
-        self._container = av.open(self._write_only(), "w", format="ogg", options=options)
+        options = {"page_duration": str(PAGE_MICROSECONDS)}
+        self._container = av.open(_Stream(self._file.write), "w", format="ogg", options=options)
         stream = self._container.add_stream("libopus", rate=rate)
         stream.options = {"application": "audio", "frame_duration": "20", "compression_level": str(COMPLEXITY)}
         stream.layout = "mono"
@@ -147,12 +147,10 @@ class OpusFile:
         with contextlib.suppress(Exception):
             self._container.close()
 
-    def _write_only(self) -> object:
-        """FFmpeg is given nothing to seek with: an Ogg file is a stream."""
-        return _Stream(self._file.write)
-
 
 class _Stream:
+    """What FFmpeg writes to, with nothing to seek with: an Ogg file is a stream."""
+
     def __init__(self, write: Callable[[bytes], int]) -> None:
         self.write = write
 

@@ -142,6 +142,14 @@ def test_a_limit_of_size_is_kept_and_not_by_far(tmp_path: Path, kind: str) -> No
     assert 0.8 * most < (tmp_path / "a").stat().st_size <= most
 
 
+def test_an_opus_file_has_its_header_from_its_first_moment(tmp_path: Path) -> None:
+    track = start(tmp_path / "a", "opus")
+    begin = (tmp_path / "a").read_bytes()
+    assert begin.startswith(b"OggS")
+    assert b"OpusHead" in begin
+    track.end("stopped")
+
+
 def test_an_earlier_recording_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"precious")
     with pytest.raises(FileExistsError):

@@ -90,6 +90,7 @@ def test_sums_too_loud_are_softened_and_the_mix_itself_is_left_alone(ends: Ends)
 
 
 def test_a_recorder_that_does_not_read_costs_drops_but_never_a_wait(ends: Ends) -> None:
+    ends[0].setblocking(True)
     tap = Tap(ends[0])
     tap.record_room(1, 0)
     sums = sum_rooms(4, np.array([0]), np.array([0]), frame(1, 960))

@@ -7,7 +7,6 @@ Knows nothing of conferences but their ids. Every leg that ``accept`` or ``invit
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, fields
@@ -16,13 +15,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from control.legs import Leg, LegState, info_digit, leg_media, sdp_refusal
+from control.legs import Leg, LegState, info_digit, leg_media, refusal_of, wanted_family
 from control.numbers import caller_number
-from control.ports import Media, MediaFullError, MediaLost, MediaRestored, Phones
+from control.ports import Media, MediaFullError, MediaLost, MediaRestored, NoMediaAddressError, Phones
 from control.store.records import LegRecord
 from mixer import protocol as mx
 from sdp.errors import SdpError
-from sdp.negotiation import AudioSession, AudioSettings, Negotiation, media_family
+from sdp.negotiation import AudioSession, AudioSettings, Negotiation
 from sip import events as sip
 
 STATS_SECONDS = 2.0
@@ -143,16 +142,10 @@ class Calls:
         cdr = self._incoming_record(leg_id, event, number)
         cdr.conference = conference
         try:
-            family = (
-                media_family(event.offer) if event.offer is not None else ipaddress.ip_address(event.source[0]).version
-            )
-        except SdpError as error:
-            self._refuse_session(event, cdr, error)
-            return
-        leg = self._reserve(cdr, participant, event.call, LegState.ANSWERED, family, room)
-        if isinstance(leg, MediaFullError):
-            headers = {"Retry-After": str(leg.retry_after)}
-            self._refuse_leg(event, cdr, "media_full", 503, f"No room for another call: {leg.reason}", headers)
+            family = wanted_family(event.offer, event.source[0])
+            leg = self._reserve(cdr, participant, event.call, LegState.ANSWERED, family, room)
+        except (SdpError, MediaFullError, NoMediaAddressError) as error:
+            self._refuse_leg(event, cdr, error)
             return
         leg.source_host = event.source[0]
         try:
@@ -164,7 +157,7 @@ class Calls:
                 body = leg.negotiation.answer()
         except SdpError as error:
             self._media.release(leg_id)
-            self._refuse_session(event, cdr, error)
+            self._refuse_leg(event, cdr, error)
             return
         self._enter(leg)
         self._save(cdr)
@@ -212,11 +205,13 @@ class Calls:
             to_number=to,
             started=self._now(),
         )
-        leg = self._reserve(cdr, participant, "", LegState.CALLING, 6 if "@[" in to or ":[" in to else 4, room)
-        if isinstance(leg, MediaFullError):
-            self._close_record(cdr, "media_full", leg.reason, None)
-            reason = f"No room for another call: {leg.reason}"
-            self._observer.failed(conference, leg_id, sip.FailureKind.NETWORK, 503, reason)
+        family = 6 if "@[" in to or ":[" in to else 4
+        try:
+            leg = self._reserve(cdr, participant, "", LegState.CALLING, family, room)
+        except (MediaFullError, NoMediaAddressError) as error:
+            refusal = refusal_of(error)
+            self._close_record(cdr, refusal.kind, refusal.reason, None)
+            self._observer.failed(conference, leg_id, refusal.kind, refusal.status, refusal.reason)
             return
         leg.call = self._phones.invite(to, leg.negotiation.offer(), from_user=from_user, from_name=name)
         self._enter(leg)
@@ -324,8 +319,8 @@ class Calls:
             session = leg.negotiation.receive_offer(event.offer)
             body = leg.negotiation.answer()
         except SdpError as error:
-            status, reason, _ = sdp_refusal(error)
-            self._phones.refuse_session(leg.call, status, reason)
+            refusal = refusal_of(error)
+            self._phones.refuse_session(leg.call, refusal.status, refusal.reason)
             return
         self._phones.accept_session(leg.call, body)
         self._connect(leg, session)
@@ -411,12 +406,10 @@ class Calls:
 
     def _reserve(
         self, cdr: LegRecord, participant: str, call: str, state: LegState, family: int, room: mx.RoomSettings
-    ) -> Leg | MediaFullError:
+    ) -> Leg:
+        """Raises MediaFullError, NoMediaAddressError."""
         conference = cdr.conference or ""
-        try:
-            address = self._media.reserve(cdr.id, conference, family=family, room=room)
-        except MediaFullError as error:
-            return error
+        address = self._media.reserve(cdr.id, conference, family=family, room=room)
         settings = AudioSettings(
             address.host, address.port, session_id=secrets.randbits(53), codecs=self._settings.codecs
         )
@@ -433,13 +426,13 @@ class Calls:
                 raise SdpError("answer", "is missing")
             session = leg.negotiation.receive_answer(answer)
         except SdpError as error:
-            status, reason, _ = sdp_refusal(error)
+            refusal = refusal_of(error)
             if leg.state is LegState.UP:
-                log.info("answer not usable, the old session goes on", leg=leg.id, reason=reason)
+                log.info("answer not usable, the old session goes on", leg=leg.id, reason=refusal.reason)
                 return False
-            self._phones.hang_up(leg.call, reason)
-            self._close(leg, sip.FailureKind.UNSUPPORTED, reason, status)
-            self._observer.failed(leg.conference, leg.id, sip.FailureKind.UNSUPPORTED, status, reason)
+            self._phones.hang_up(leg.call, refusal.reason)
+            self._close(leg, refusal.kind, refusal.reason, refusal.status)
+            self._observer.failed(leg.conference, leg.id, refusal.kind, refusal.status, refusal.reason)
             return False
         self._connect(leg, session)
         return True
@@ -508,18 +501,14 @@ class Calls:
             call_id=event.call_id,
         )
 
-    def _refuse_session(self, event: sip.IncomingCall, cdr: LegRecord, error: SdpError) -> None:
-        """The call's session description cannot be answered."""
-        status, reason, headers = sdp_refusal(error)
-        self._refuse_leg(event, cdr, sip.FailureKind.UNSUPPORTED, status, reason, headers)
-
     def _refuse_leg(
-        self, event: sip.IncomingCall, cdr: LegRecord, kind: str, status: int, reason: str, headers: dict[str, str]
+        self, event: sip.IncomingCall, cdr: LegRecord, error: SdpError | MediaFullError | NoMediaAddressError
     ) -> None:
         """A call that was let in, but cannot be answered."""
-        self._phones.reject(event.call, status, reason, headers)
-        self._close_record(cdr, kind, reason, status)
-        self._observer.failed(cdr.conference or "", cdr.id, kind, status, reason)
+        refusal = refusal_of(error)
+        self._phones.reject(event.call, refusal.status, refusal.reason, refusal.headers)
+        self._close_record(cdr, refusal.kind, refusal.reason, refusal.status)
+        self._observer.failed(cdr.conference or "", cdr.id, refusal.kind, refusal.status, refusal.reason)
 
     def _close_record(self, cdr: LegRecord, kind: str, reason: str, status: int | None) -> None:
         cdr.ended = cdr.ended or self._now()

@@ -466,7 +466,7 @@ class Conference:
         )
 
     def failed(self, leg: str, failure: str, status: int, reason: str, now: float) -> None:
-        """The call did not come about; the leg is gone. ``failure``: a sip.events.FailureKind value."""
+        """The call did not come about; the leg is gone. ``failure``: a sip.events.FailureKind or ``overloaded``."""
         self._fail(leg, failure, status, reason, now)
         self._forget(leg, now)
 

@@ -179,7 +179,7 @@ class InvitationCancelled(ParticipantEvent):
 
 @dataclass(frozen=True, slots=True)
 class Failed(ParticipantEvent):
-    """The call to him came to nothing; ``failure`` is a sip.events.FailureKind value (mission N1)."""
+    """The call to him came to nothing; ``failure`` is a sip.events.FailureKind value or ``overloaded`` (N1)."""
 
     kind = "participant.failed"
     leg: str

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from control.ports import MediaAddress
+from control.ports import MediaAddress, MediaFullError, NoMediaAddressError
 from control.store.records import LegRecord
 from mixer.protocol import LegMedia
 from sdp.errors import NoCommonCodecError, NoUsableMediaError, SdpError
-from sdp.negotiation import AudioSession, Negotiation
+from sdp.negotiation import AudioSession, Negotiation, media_family
+from sip.events import FailureKind
 
+OVERLOADED = "overloaded"
+"""Kind of failure beside sip.events.FailureKind: no mixer takes another leg."""
 _SIGNAL = re.compile(rb"^\s*signal\s*=\s*([0-9*#A-D]{1,2})\s*$", re.IGNORECASE | re.MULTILINE)
 _NUMBERED_KEYS = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
 
@@ -79,16 +83,41 @@ def leg_media(session: AudioSession, source_host: str) -> LegMedia:
     )
 
 
-def sdp_refusal(error: SdpError) -> tuple[int, str, dict[str, str]]:
-    """Status, words and header fields to refuse a session description with (RFC 3261 sections 20.43 and 21.4.26)."""
+def wanted_family(offer: bytes | None, source_host: str) -> int:
+    """4 or 6: the address family of the offer's media, without an offer that of its sender. Raises SdpError."""
+    return ipaddress.ip_address(source_host).version if offer is None else media_family(offer)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call cannot be had, in every way it has to be told."""
+
+    kind: str
+    """As in the record and in participant.failed."""
+    status: int
+    reason: str
+    headers: dict[str, str]
+
+
+def refusal_of(error: SdpError | MediaFullError | NoMediaAddressError) -> Refusal:
+    """How to refuse a call for that (RFC 3261 sections 20.33, 20.43 and 21.4.26)."""
+    if isinstance(error, MediaFullError):
+        headers = {"Retry-After": str(error.retry_after)}
+        return Refusal(OVERLOADED, 503, f"No room for another call: {error.reason}", headers)
+    words = _quotable(error)
+    status, reason = 488, "No common codec"
     if isinstance(error, NoCommonCodecError):
-        return 488, "No common codec", {"Warning": f'305 veche "Incompatible media format: {_quotable(error)}"'}
-    if isinstance(error, NoUsableMediaError):
-        return 488, "No usable audio", {"Warning": f'304 veche "Media type not available: {_quotable(error)}"'}
-    return 400, f"Bad session description: {_quotable(error)}", {"Warning": f'399 veche "{_quotable(error)}"'}
+        warning = f'305 veche "Incompatible media format: {words}"'
+    elif isinstance(error, NoUsableMediaError):
+        reason, warning = "No usable audio", f'304 veche "Media type not available: {words}"'
+    elif isinstance(error, NoMediaAddressError):
+        reason, warning = words[:1].upper() + words[1:], f'301 veche "Incompatible network address formats: {words}"'
+    else:
+        status, reason, warning = 400, f"Bad session description: {words}", f'399 veche "{words}"'
+    return Refusal(FailureKind.UNSUPPORTED, status, reason, {"Warning": warning})
 
 
-def _quotable(error: SdpError) -> str:
+def _quotable(error: Exception) -> str:
     text = "".join(c if c.isprintable() and c not in '"\\' else "'" for c in str(error))
     return text[:120]
 

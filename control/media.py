@@ -22,7 +22,7 @@ from control.config import MediaConfig
 from control.leg_queries import Answer, LegQueries
 from control.mixer_process import MixerProcess, MixerStartError
 from control.placement import Placement
-from control.ports import DEFAULT_ROOM, MediaAddress, MediaFullError, MediaLost, MediaRestored
+from control.ports import DEFAULT_ROOM, MediaAddress, MediaLost, MediaRestored, MixerState, NoMediaAddressError
 from mixer.datagrams import open_lane
 from mixer.protocol import (
     AddLeg,
@@ -83,14 +83,18 @@ class _Mixer:
 
 
 class MixerPool:
-    """Lanes, supervised mixer processes, and the legs that are in them."""
+    """Lanes, supervised mixer processes, and the legs that are in them.
 
-    def __init__(self, config: MediaConfig) -> None:
+    ``capacity``: rows of a mixer; how many legs it takes is measured, and never more than these.
+    """
+
+    def __init__(self, config: MediaConfig, *, capacity: int = CAPACITY) -> None:
         self._config = config
+        self._capacity = capacity
         ports = len(config.ports.numbers)
         count = min(config.mixers or os.cpu_count() or 1, ports)
         self._mixers: list[_Mixer] = [_Mixer(number, []) for number in range(count)]
-        self._placement = Placement(count, CAPACITY)
+        self._placement = Placement(count, capacity)
         self._handlers: list[Callable[[Message], None]] = []
         self._lanes: list[socket.socket] = []
         self._turn: dict[tuple[int, int], Iterator[int]] = {}
@@ -167,7 +171,7 @@ class MixerPool:
 
     async def _launch(self) -> MixerProcess:
         low, high = str(self._config.jitter_min_ms), str(self._config.jitter_max_ms)
-        options = ["--capacity", str(CAPACITY), "--min-delay-ms", low, "--max-delay-ms", high]
+        options = ["--capacity", str(self._capacity), "--min-delay-ms", low, "--max-delay-ms", high]
         if self._link_lane:
             options.append("--linked")
         return await MixerProcess.launch(self._lanes, options)
@@ -226,7 +230,7 @@ class MixerPool:
 
     def reserve(self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM) -> MediaAddress:
         if (0, family) not in self._turn:
-            raise MediaFullError(f"no media address for IPv{family}", retry_after=3600)
+            raise NoMediaAddressError(family)
         place = self._placement.take(conference)
         if place.link_to is not None:
             self._link(conference, place.link_to, place.mixer, room)
@@ -237,6 +241,9 @@ class MixerPool:
         self._seats[leg] = _Seat(place.mixer, command)
         announced = self._config.announce if family == 4 and self._config.announce else host
         return MediaAddress(announced, port, place_of_lane, command.ssrc)
+
+    def check_capacity(self, conference: str, legs: int = 1) -> None:
+        self._placement.check(conference, legs)
 
     def configure(self, conference: str, room: RoomSettings) -> None:
         mixers = set()
@@ -305,8 +312,13 @@ class MixerPool:
         given = {leg: answer.result() for leg, answer in answers.items() if answer.done()}
         return {leg: stats for leg, stats in given.items() if stats is not None}
 
-    def load(self) -> list[Load]:
-        return [mixer.load for mixer in self._mixers if mixer.load is not None]
+    def mixers(self) -> list[MixerState]:
+        rooms = self._placement.rooms
+        return [
+            MixerState(mixer.load, mixer.process is not None and mixer.process.alive, rooms[mixer.number].takes())
+            for mixer in self._mixers
+            if mixer.load is not None
+        ]
 
     # --- the mixers' side --------------------------------------------------------------------------------------------
 

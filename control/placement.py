@@ -104,6 +104,16 @@ class Placement:
         self.rooms[mixer].legs += 1
         return Place(mixer, link)
 
+    def check(self, conference: str, legs: int) -> None:
+        """Raises MediaFullError unless ``legs`` more would find a place now; takes none."""
+        tried: list[Place] = []
+        try:
+            for _ in range(legs):
+                tried.append(self.take(conference))  # noqa: PERF401 what was taken until it raised is given back
+        finally:
+            for place in reversed(tried):
+                self.give_back(conference, place.mixer)
+
     def give_back(self, conference: str, mixer: int) -> list[int]:
         """A leg is gone. Returns the mixers whose link with the home is no longer needed."""
         known = self._conferences[conference]

@@ -78,6 +78,22 @@ class MediaFullError(Exception):
         self.retry_after = retry_after
 
 
+class NoMediaAddressError(Exception):
+    """Media of that address family is not received here."""
+
+    def __init__(self, family: int) -> None:
+        super().__init__(f"no media address for IPv{family}")
+
+
+@dataclass(frozen=True, slots=True)
+class MixerState:
+    """A mixer's newest load, whether its process runs, and whether it takes new legs."""
+
+    load: Load
+    up: bool
+    takes_legs: bool
+
+
 @dataclass(frozen=True, slots=True)
 class MediaAddress:
     """Where a leg's media is received: what goes into our session description."""
@@ -97,8 +113,11 @@ class Media(Protocol):
     def reserve(self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM) -> MediaAddress:
         """A place for the leg on a lane of its conference's mixer, the conference sounding as ``room`` says.
 
-        Raises MediaFullError.
+        Raises MediaFullError, NoMediaAddressError.
         """
+
+    def check_capacity(self, conference: str, legs: int = 1) -> None:
+        """Raises MediaFullError unless there is a place for so many more legs of the conference now."""
 
     def configure(self, conference: str, room: RoomSettings) -> None:
         """How the conference sounds from now on, for the legs that are there."""
@@ -127,5 +146,5 @@ class Media(Protocol):
     async def stats_of(self, legs: Iterable[str]) -> dict[str, LegStats]:
         """Live figures of many legs, without those that are in no mixer."""
 
-    def load(self) -> list[Load]:
-        """The newest Load of each mixer."""
+    def mixers(self) -> list[MixerState]:
+        """Every mixer that has reported."""

@@ -211,7 +211,7 @@ class ParticipantView(Output):
     role: Role
     state: ParticipantState
     reason: str | None = Field(description="Why he failed, left or was kicked, in words")
-    failure: str | None = Field(description="Kind of failure: busy, no_answer, rejected, wrong_number, ...")
+    failure: str | None = Field(description="Kind of failure: busy, no_answer, rejected, overloaded, ...")
     muted: bool
     deaf: bool
     held: bool = Field(description="His phone has put us on hold")
@@ -318,7 +318,7 @@ class LegView(Output):
     ringing: datetime | None
     answered: datetime | None
     ended: datetime | None
-    end_kind: str | None = Field(description="remote, local, kicked, no_media, busy, refused, conference_ended, ...")
+    end_kind: str | None = Field(description="remote, local, kicked, no_media, busy, overloaded, ...")
     end_reason: str | None
     status: int | None = Field(description="Final SIP status of a call that was not answered")
     codec: str | None
@@ -377,6 +377,9 @@ class AccountList(Output):
 class MixerView(Output):
     """The last second of one mixer process."""
 
+    up: bool
+    takes_legs: bool = Field(description="False: new calls are refused with 503 until its load is less")
+    share: float = Field(description="Of the tick used, 0 to 1")
     legs: int
     conferences: int
     ticks: int

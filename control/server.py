@@ -23,7 +23,7 @@ from control.accounts import Accounts
 from control.calls import CallSettings
 from control.config import Config, TrunkConfig
 from control.http.app import Health, HttpServer
-from control.media import MediaError, MixerPool
+from control.media import CAPACITY, MediaError, MixerPool
 from control.service import ConferenceService
 from control.store import Store, StoreError
 from sip.config import SipConfig
@@ -135,23 +135,23 @@ class Server:
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Server]:
-    """Start the parts, and stop them at the end. Raises StartError."""
+async def running(config: Config, *, mixer_capacity: int = CAPACITY) -> AsyncIterator[Server]:
+    """Start the parts, and stop them at the end. ``mixer_capacity``: most legs of a mixer. Raises StartError."""
     async with AsyncExitStack() as parts:
         try:
-            server = await _start(config, parts)
+            server = await _start(config, parts, mixer_capacity)
         except (StoreError, MediaError) as error:
             raise StartError(str(error)) from error
         yield server
 
 
-async def _start(config: Config, parts: AsyncExitStack) -> Server:
+async def _start(config: Config, parts: AsyncExitStack, mixer_capacity: int) -> Server:
     store = await Store.open(config.data, exclusive=True)
     parts.push_async_callback(store.close)
     accounts = Accounts(store, config.sip.realm)
     await accounts.start()
     parts.push_async_callback(accounts.close)
-    media = MixerPool(config.media)
+    media = MixerPool(config.media, capacity=mixer_capacity)
     await media.start()
     parts.push_async_callback(media.close)
     endpoint = Endpoint(_sip_config(config), accounts.credentials, _trunks(config.sip.trunk))

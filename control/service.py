@@ -21,7 +21,7 @@ from control.legs import LegState
 from control.numbers import make_number, make_pin, normalise
 from control.participant import Participant, Role
 from control.plan import Plan
-from control.ports import Media, Phones
+from control.ports import Media, MediaFullError, Phones
 from control.reception import Reception
 from control.registry import Records
 from control.snapshots import (
@@ -29,6 +29,7 @@ from control.snapshots import (
     conference_view,
     leg_figures,
     leg_view,
+    mixer_view,
     moment,
     network_report,
     participant_view,
@@ -253,7 +254,7 @@ class ConferenceService:
             raise InvalidInputError(f"{value.number!r} {error}", field="/number") from error
         now = self._clock()
         if value.invite:
-            conference.must_take_invitations(1)
+            self._must_take_invitations(conference, 1)
         participant = conference.add(
             number,
             name=value.name,
@@ -278,7 +279,7 @@ class ConferenceService:
             except NotFoundError as error:
                 raise NotFoundError(error.detail, field=f"/participants/{index}") from error
         callable_ = [p for p in people.values() if p.leg is None and p.number]
-        conference.must_take_invitations(len(callable_))
+        self._must_take_invitations(conference, len(callable_))
         now = self._clock()
         for participant in callable_:
             conference.invite(participant, by=by, now=now)
@@ -292,6 +293,7 @@ class ConferenceService:
         now = self._clock()
         match action:
             case "invite":
+                self._must_take_invitations(conference, 1)
                 conference.invite(participant, by=by, now=now)
             case "cancel":
                 conference.cancel(participant, by=by, now=now)
@@ -334,10 +336,7 @@ class ConferenceService:
             conferences=len(self.registry.conferences),
             calls=len(legs),
             participants_in=sum(leg.state is LegState.UP for leg in legs),
-            mixers=[
-                s.MixerView(**{name: getattr(load, name) for name in s.MixerView.model_fields})
-                for load in self._media.load()
-            ],
+            mixers=[mixer_view(state) for state in self._media.mixers()],
         )
 
     # --- within ------------------------------------------------------------------------------------------------------
@@ -349,6 +348,16 @@ class ConferenceService:
             record = await self._stored(conference_id)
             raise GoneError(f"conference {record.number} has ended")
         return conference
+
+    def _must_take_invitations(self, conference: Conference, count: int) -> None:
+        """Raises GoneError, ConflictError, UnavailableError unless so many can be called into the conference now."""
+        conference.must_take_invitations(count)
+        try:
+            self._media.check_capacity(conference.id, count)
+        except MediaFullError as error:
+            raise UnavailableError(
+                f"no room for another call: {error.reason}", retry_after=error.retry_after
+            ) from error
 
     async def _stored(self, conference_id: str) -> ConferenceRecord:
         record = await self._ask(self._store.conference(conference_id))

@@ -10,7 +10,9 @@ from typing import Any, cast
 from control import schemas as s
 from control.conference import Conference
 from control.participant import Participant, ParticipantState, Role
+from control.placement import TICK_US
 from control.plan import ConferenceState, Plan
+from control.ports import MixerState
 from control.store.records import AccountRecord, ConferenceRecord, LegRecord, ParticipantRecord
 from mixer.protocol import LegStats, RoomSettings
 
@@ -246,6 +248,12 @@ def leg_view(record: LegRecord) -> s.LegView:
         codec=record.codec or None,
         figures=s.LegFigures(**record.media) if record.media else None,
     )
+
+
+def mixer_view(state: MixerState) -> s.MixerView:
+    load = {name: getattr(state.load, name) for name in s.MixerView.model_fields if hasattr(state.load, name)}
+    share = round(state.load.tick_us / TICK_US, 3)
+    return s.MixerView(up=state.up, takes_legs=state.takes_legs, share=share, **load)
 
 
 def account_view(record: AccountRecord) -> s.AccountView:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from control.config import ConferenceConfig
-from control.ports import DEFAULT_ROOM, MediaAddress, MediaFullError
+from control.ports import DEFAULT_ROOM, MediaAddress, MediaFullError, MixerState, NoMediaAddressError
 from control.service import ConferenceService
 from control.store.records import ConferenceRecord, EventRecord, LegRecord, Page, ParticipantRecord
 from mixer.protocol import LegMedia, LegStats, Load, Message, RoomSettings
@@ -158,6 +158,9 @@ class Media:
         self.rooms: dict[str, RoomSettings] = {}
         self.released: list[str] = []
         self.full = False
+        self.foresees = True
+        """Being full is seen before a place is asked for."""
+        self.families = {4, 6}
         self.stats_ready = True
         self.figures: dict[str, dict[str, Any]] = {}
         """By leg what its figures are instead of the usual ones."""
@@ -169,10 +172,16 @@ class Media:
 
     def reserve(self, leg: str, conference: str, *, family: int = 4, room: RoomSettings = DEFAULT_ROOM) -> MediaAddress:
         self.rooms[conference] = room
+        if family not in self.families:
+            raise NoMediaAddressError(family)
         if self.full:
             raise MediaFullError("all rows are taken", retry_after=7)
         self.reserved[leg] = MediaAddress("192.0.2.1" if family == 4 else "2001:db8::1", 40000, 0, 1)
         return self.reserved[leg]
+
+    def check_capacity(self, conference: str, legs: int = 1) -> None:
+        if self.full and self.foresees:
+            raise MediaFullError("all rows are taken", retry_after=7)
 
     def configure(self, conference: str, room: RoomSettings) -> None:
         self.rooms[conference] = room
@@ -219,8 +228,9 @@ class Media:
         usual = LegStats(leg, *counts, 3.5, 40.0, None, None, -30.0, False, 2.5, *quality)
         return replace(usual, **self.figures.get(leg, {}))
 
-    def load(self) -> list[Load]:
-        return [Load(len(self.connected), 1, 50, 0, 0, 300.0, 900.0, 500, 500, 0, 0, 0, {})]
+    def mixers(self) -> list[MixerState]:
+        load = Load(len(self.connected), 1, 50, 0, 0, 300.0, 900.0, 500, 500, 0, 0, 0, {})
+        return [MixerState(load, up=True, takes_legs=not self.full)]
 
     def emit(self, message: Message) -> None:
         self._handler(message)

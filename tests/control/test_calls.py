@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from control import schemas as s
+from control.errors import UnavailableError
 from control.legs import info_digit
 from control.ports import MediaAddress, MediaLost, MediaRestored
 from control.store.records import LegRecord
@@ -153,7 +154,18 @@ async def test_a_full_mixer_is_503_with_retry_after_and_gives_the_seat_back() ->
     assert server.phones.last("reject")[2] == 503
     assert server.phones.headers[call]["Retry-After"] == "7"
     assert (await server.service.get(view.id)).seats_taken == 0
-    assert (await only_cdr(server)).end_kind == "media_full"
+    assert (await only_cdr(server)).end_kind == "overloaded"
+
+
+async def test_an_ipv6_offer_where_no_ipv6_media_is_received_is_488_and_not_503() -> None:
+    server = Server()
+    view = await conference(server)
+    server.media.families = {4}
+    call = server.phones.incoming("200", offer=sdp("2001:db8::7"))
+    assert server.phones.last("reject")[2:] == (488, "No media address for IPv6")
+    assert server.phones.headers[call]["Warning"].startswith('301 veche "Incompatible network address formats')
+    assert (await server.service.get(view.id)).seats_taken == 0
+    assert (await only_cdr(server)).end_kind == "unsupported"
 
 
 async def test_every_call_leaves_a_complete_record_with_the_mixers_figures() -> None:
@@ -391,15 +403,32 @@ async def test_b9_nobody_answers_within_the_ring_time() -> None:
     assert (await only_cdr(server)).end_kind == "no_answer"
 
 
-async def test_an_invitation_without_room_in_the_mixer_fails_and_calls_nobody() -> None:
+async def test_an_invitation_without_room_in_the_mixers_is_refused_and_changes_nothing() -> None:
     server = Server()
     server.media.full = True
     view = await conference(server)
     add = s.AddParticipant(number="375293333333", invite=True)
+    with pytest.raises(UnavailableError) as caught:
+        await server.service.add_participant(view.id, add, by="op")
+    assert (caught.value.status, caught.value.retry_after) == (503, 7)
+    assert (await server.service.participants(view.id)).items == []
+    vera = await server.service.add_participant(view.id, s.AddParticipant(number="375293333333"), by="op")
+    with pytest.raises(UnavailableError):
+        await server.service.invite_many(view.id, [vera.id], by="op")
+    with pytest.raises(UnavailableError):
+        await server.service.act(view.id, vera.id, "invite", by="op")
+    assert (await state_of(server, vera)).state == "absent"
+
+
+async def test_an_invitation_that_finds_no_room_after_all_fails_as_overloaded_and_calls_nobody() -> None:
+    server = Server()
+    server.media.full, server.media.foresees = True, False
+    view = await conference(server)
+    add = s.AddParticipant(number="375293333333", invite=True)
     participant = await server.service.add_participant(view.id, add, by="op")
-    assert (participant.state, participant.failure) == ("failed", "network")
+    assert (participant.state, participant.failure) == ("failed", "overloaded")
     assert not server.phones.calls
-    assert (await only_cdr(server)).end_kind == "media_full"
+    assert (await only_cdr(server)).end_kind == "overloaded"
 
 
 async def test_a_caller_who_vanished_is_hung_up_after_the_inactivity_time_and_the_record_says_why() -> None:

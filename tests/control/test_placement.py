@@ -46,6 +46,18 @@ def test_the_link_goes_with_the_last_leg_of_a_part() -> None:
     assert placement.home("big") is None
 
 
+def test_whether_many_legs_would_find_a_place_is_found_out_without_taking_it() -> None:
+    placement = Placement(2, 5)
+    placement.take("big")
+    before = [room.legs for room in placement.rooms]
+    for conference in ("big", "new"):
+        placement.check(conference, 6)
+        with pytest.raises(MediaFullError):
+            placement.check(conference, 7)
+    assert [room.legs for room in placement.rooms] == before
+    assert placement.home("new") is None
+
+
 def test_admission_follows_the_measured_cost_of_a_leg() -> None:
     placement = Placement(1, 10_000)
     for _ in range(100):

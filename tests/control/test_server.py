@@ -64,7 +64,8 @@ class Caller(asyncio.DatagramProtocol):
     _transport: asyncio.DatagramTransport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        self._inbox.put_nowait(data.decode())
+        if data[0] & 0xC0 != 0x80:  # its media comes to the same port
+            self._inbox.put_nowait(data.decode())
 
     async def next(self, start: str) -> str:
         """The next message that begins so; others before it are passed over."""
@@ -111,15 +112,44 @@ class Caller(asyncio.DatagramProtocol):
         ]
         self._transport.sendto("\r\n".join(lines).encode() + body, self._target)
 
-    async def call(self, user: str, offer: bytes | None = b"", answer: bytes = b"") -> str:
+    async def call(self, user: str, offer: bytes | None = b"", answer: bytes = b"", sequence: int = 1) -> str:
         """Invite and acknowledge; gives the 200. ``offer`` b"" stands for PCMU; None makes room for ``answer``."""
-        self.say("INVITE", user, 1, sdp("127.0.0.1", self.port, payload="0 101") if offer == b"" else offer or b"")
+        self.say(
+            "INVITE", user, sequence, sdp("127.0.0.1", self.port, payload="0 101") if offer == b"" else offer or b""
+        )
         ok = await self.next("SIP/2.0 200")
         tag = re.search(r"^To: .*(;tag=\S+)", ok, re.MULTILINE)
         assert tag is not None
         self._to = tag[1]
-        self.say("ACK", user, 1, answer)
+        self.say("ACK", user, sequence, answer)
         return ok
+
+
+class Rest:
+    """A client of the server's API with an operator's token."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def __aenter__(self) -> Self:
+        token, _ = await Tokens(self._server.store).create("tests", ["operator"])
+        host, port = self._server.http.address
+        headers = {"Authorization": f"Bearer {token}"}
+        self.http = aiohttp.ClientSession(f"http://{host}:{port}", headers=headers)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.http.close()
+
+    async def get(self, path: str) -> Any:
+        async with self.http.get(path) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def post(self, path: str, body: Any) -> Any:
+        async with self.http.post(path, json=body) as response:
+            assert response.status in {200, 201}, await response.text()
+            return await response.json()
 
 
 async def eventually(probe: Callable[[], Awaitable[Any]]) -> Any:
@@ -133,42 +163,30 @@ async def test_a_call_to_a_conference_made_by_rest_is_in_and_leaves_its_record_a
     tmp_path: Path,
 ) -> None:
     config = configure(tmp_path)
-    async with running(config) as server:
-        token, _ = await Tokens(server.store).create("tests", ["operator"])
-        host, port = server.http.address
-        base = f"http://{host}:{port}"
-        async with aiohttp.ClientSession(base, headers={"Authorization": f"Bearer {token}"}) as http:
+    async with running(config) as server, Rest(server) as rest:
+        assert (await rest.get("/healthz"))["status"] == "ok"
+        room = await rest.post("/api/v1/conferences", {"topic": "Harvest", "guest_pin": None})
+        assert room["uri"] == f"sip:{room['number']}@127.0.0.1:{config.sip.port}"
+        path = f"/api/v1/conferences/{room['id']}"
 
-            async def get(path: str) -> Any:
-                async with http.get(path) as response:
-                    assert response.status == 200, await response.text()
-                    return await response.json()
+        phone = await Caller.open(server)
+        answer = await phone.call(room["number"])
+        assert int(re.findall(r"m=audio (\d+)", answer)[0]) in config.media.ports.numbers
 
-            assert (await get("/healthz"))["status"] == "ok"
-            async with http.post("/api/v1/conferences", json={"topic": "Harvest", "guest_pin": None}) as made:
-                assert made.status == 201
-                room = await made.json()
-            assert room["uri"] == f"sip:{room['number']}@127.0.0.1:{config.sip.port}"
-            path = f"/api/v1/conferences/{room['id']}"
+        async def joined() -> Any:
+            return [p for p in (await rest.get(path + "/participants"))["items"] if p["state"] == "joined"]
 
-            phone = await Caller.open(server)
-            answer = await phone.call(room["number"])
-            assert int(re.findall(r"m=audio (\d+)", answer)[0]) in config.media.ports.numbers
+        (anna,) = await eventually(joined)
+        assert (anna["number"], anna["name"]) == ("375291112233", "Anna")
+        phone.say("BYE", room["number"], 2)
+        await phone.next("SIP/2.0 200")
 
-            async def joined() -> Any:
-                return [p for p in (await get(path + "/participants"))["items"] if p["state"] == "joined"]
+        async def ended() -> Any:
+            return [leg for leg in (await rest.get(path + "/legs"))["items"] if leg["ended"]]
 
-            (anna,) = await eventually(joined)
-            assert (anna["number"], anna["name"]) == ("375291112233", "Anna")
-            phone.say("BYE", room["number"], 2)
-            await phone.next("SIP/2.0 200")
-
-            async def ended() -> Any:
-                return [leg for leg in (await get(path + "/legs"))["items"] if leg["ended"]]
-
-            (leg,) = await eventually(ended)
-            assert (leg["end_kind"], leg["codec"], leg["participant_id"]) == ("remote", "PCMU", anna["id"])
-            assert leg["figures"]["packets_sent"] >= 0
+        (leg,) = await eventually(ended)
+        assert (leg["end_kind"], leg["codec"], leg["participant_id"]) == ("remote", "PCMU", anna["id"])
+        assert leg["figures"]["packets_sent"] >= 0
         last = await Caller.open(server)
         await last.call(room["number"])
         await eventually(lambda: _joined(server, room["id"]))
@@ -203,6 +221,43 @@ async def test_the_record_of_a_call_that_we_made_has_its_call_id_and_transport(t
         (leg,) = await eventually(ended)
     assert leg.transport == "udp"
     assert f"Call-ID: {leg.call_id}\r\n" in invite
+
+
+async def test_a_full_mixer_refuses_calls_and_invitations_with_retry_after_and_status_says_so(tmp_path: Path) -> None:
+    config = configure(tmp_path, VECHE_MEDIA__MIXERS="1")
+    async with running(config, mixer_capacity=1) as server, Rest(server) as rest:
+        room = await rest.post("/api/v1/conferences", {"guest_pin": None})
+        path = f"/api/v1/conferences/{room['id']}"
+        anna, boris = await Caller.open(server), await Caller.open(server)
+        await anna.call(room["number"])
+        boris.say("INVITE", room["number"], 1, sdp("127.0.0.1", boris.port, payload="0 101"))
+        refusal = await boris.next("SIP/2.0 503")
+        assert re.search(r"^Retry-After: \d+", refusal, re.MULTILINE)
+        assert re.search(r'^Reason: SIP ?;cause=503 ?;text="No room for another call', refusal, re.MULTILINE)
+        async with rest.http.post(path + "/participants", json={"number": "101", "invite": True}) as response:
+            assert (response.status, response.content_type) == (503, "application/problem+json")
+            assert int(response.headers["Retry-After"]) > 0
+
+        async def mixers(taking: bool) -> Any:
+            found = (await rest.get("/api/v1/status"))["mixers"]
+            return [mixer for mixer in found if mixer["takes_legs"] is taking]
+
+        (full,) = await eventually(lambda: mixers(False))
+        assert full["up"]
+        assert 0 < full["share"] < 1
+        anna.say("BYE", room["number"], 2)
+        await eventually(lambda: mixers(True))
+        await boris.call(room["number"], sequence=2)
+
+
+async def test_an_ipv6_offer_without_ipv6_media_is_488(tmp_path: Path) -> None:
+    async with running(configure(tmp_path)) as server:
+        room = await server.service.create(CreateConference(guest_pin=None), by="op")
+        phone = await Caller.open(server)
+        phone.say("INVITE", room.number, 1, sdp("::1", phone.port, payload="0 101"))
+        refusal = await phone.next("SIP/2.0 4")
+        assert refusal.startswith("SIP/2.0 488")
+        assert "Warning: 301 " in refusal
 
 
 async def test_a_phone_that_answers_with_several_codecs_is_bound_to_one_by_a_reinvite(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 
+WIDE_RANGE = "20000-29999"
+"""For programs that take a port a call: below those the kernel gives out, and they pass over the ones in use."""
+
 
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     """One free port."""

@@ -26,7 +26,8 @@ LEAKED = 0.1
 """Part of the sent amplitude from which a tone that must not be there counts as heard (-20 dB)."""
 FAMILIES = 6
 """Rooms side by side have different tones, so that a mix of the wrong room is noticed."""
-BURST_HZ = 1000
+BURST_HZ = 2600
+"""Above all tones, and whole periods in 5 ms."""
 BURST_AMPLITUDE = 12000
 BURST_SECONDS = 0.04
 MIXED = ("OPUS", "G722", "PCMU", "PCMA")

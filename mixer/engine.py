@@ -20,7 +20,7 @@ from .comfort import ComfortNoise
 from .datagrams import ADDRESS, FRAME_BYTES, RTP_HEADER, Inbox, Outbox
 from .demux import Demux
 from .keypad import Keypad
-from .legs import CLOCK_STEP, G722, OPUS, RATES, SAMPLES_8K, FullError, Legs
+from .legs import CLOCK_STEP, G722, OPUS, RATES, SAMPLES_8K, Legs, check_media
 from .mix import G711Output, MixPlan, Sums, plan_mix, sum_rooms
 from .player import Batch, Player, PlayError, Playlist
 from .playout import WINDOW_TICKS, Playout
@@ -65,6 +65,8 @@ from .wide import WideMix
 MAX_EVENTS = 20_000
 TICKS_PER_SECOND = 50
 NARROW = 8000
+ANSWERS_A_TICK = 40
+"""Legs whose figures are given in one tick: some 2 ms with their way over the socket."""
 REPORT_TICKS = 10
 """RTCP reports that fall due within these are made together."""
 
@@ -123,6 +125,10 @@ class Engine:
         self._steps: NDArray[np.uint32] = np.zeros(0, np.uint32)
         self.packets_sent = 0
         self.send_errors = 0
+        self._queries: deque[tuple[int, deque[str]]] = deque()
+        """Tokens, and the legs still to be answered about."""
+        self._answers = ANSWERS_A_TICK
+        """How many may still be given in this tick."""
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -130,9 +136,11 @@ class Engine:
         """Carry out a command. One that names an unknown leg, or cannot be carried out, changes nothing."""
         match command:
             case AddLeg():
-                self._add(command)
+                with suppress(ValueError):
+                    self._add(command)
             case UpdateLeg(leg, media) if leg in self.legs.row_of:
-                self._set_media(self.legs.row_of[leg], media)
+                with suppress(ValueError):
+                    self._update(self.legs.row_of[leg], media)
             case SetLeg(leg) if leg in self.legs.row_of:
                 self.legs.adjust(self.legs.row_of[leg], command)
                 self._dirty = True
@@ -148,22 +156,26 @@ class Engine:
             case Ping(token):
                 self._emit(Pong(token))
             case QueryLegs(token, names):
-                for name in names or tuple(self.legs):
-                    if name in self.legs.row_of:
-                        self._emit(self._stats(self.legs.row_of[name]))
-                self._emit(QueryDone(token))
+                self._queries.append((token, deque(names or self.legs)))
+                self._answer()
             case Profile(on):
                 self.stages.on = on
 
     def _add(self, command: AddLeg) -> None:
+        """Raises ValueError."""
+        check_media(command.media)
+        if not 0 <= command.lane < len(self.fds):
+            raise ValueError(f"lane: there is no {command.lane}")
         self._remove(command.leg)
-        room = self.rooms.enter(command.conference, command.room)
-        try:
-            row = self.legs.add(command, room, self.ticks)
-        except FullError:
-            self.rooms.leave(room)
+        if self.legs.count == self.capacity:
             return
+        row = self.legs.add(command, self.rooms.enter(command.conference, command.room), self.ticks)
         self._set_media(row, command.media)
+
+    def _update(self, row: int, media: LegMedia) -> None:
+        """Raises ValueError."""
+        check_media(media)
+        self._set_media(row, media)
 
     def _set_media(self, row: int, media: LegMedia) -> None:
         legs = self.legs
@@ -184,6 +196,7 @@ class Engine:
         self.outbox.size[row] = RTP_HEADER + FRAME_BYTES
         self.reports.expect(row, self.ticks, media.remote if media.rtcp_mux else media.remote_rtcp)
         self.keypad.expect(row, RATES[OPUS] if codec == OPUS else RATES[0])
+        legs.key_held[row] = self.keypad.held(row)
         self.wide.set_codec(row, codec)
         legs.last_seen[row] = self.ticks
         self._dirty = True
@@ -195,8 +208,11 @@ class Engine:
 
     def _move_leg(self, row: int, command: MoveLeg) -> None:
         before = int(self.legs.room[row])
-        self.legs.room[row] = self.rooms.enter(command.conference, command.room)
-        self._leave(before)
+        if self.rooms.index_of.get(command.conference) == before:
+            self.rooms.set(before, command.room)
+        else:
+            self._leave(before)
+            self.legs.room[row] = self.rooms.enter(command.conference, command.room)
         self._dirty = True
 
     def _leave(self, room: int) -> None:
@@ -264,11 +280,13 @@ class Engine:
         self.ticks += 1
         stages = self.stages
         stages.start()
+        self._answers = ANSWERS_A_TICK
+        self._answer()
         if self._dirty:
             self._replan()
             stages.lap("plan")
         if not self.legs.count:
-            self._drain(now)
+            self._idle(now)
             return
         self.receiver.receive(self.fds, self.ticks, now)
         stages.lap("demux")
@@ -279,10 +297,10 @@ class Engine:
         self._second(now)
         stages.lap("report")
 
-    def _drain(self, now: int) -> None:
-        """Nobody is here: what comes in is thrown away."""
-        if self.ticks % TICKS_PER_SECOND == 0:
-            self.receiver.receive(self.fds, self.ticks, now)
+    def _idle(self, now: int) -> None:
+        """Nobody is here: what comes in is thrown away, lest the next leg begin with what is old."""
+        self.receiver.receive(self.fds, self.ticks, now)
+        self._tell_played()
 
     def _mix(self) -> None:
         legs, stages, sound = self.legs, self.stages, self.sound
@@ -321,9 +339,12 @@ class Engine:
         if len(self.player):
             legs = self.player.leg_frames(RATES[self.legs.codec[:count]])
             rooms = self.player.room_frames(self.rooms.rate)
+        self._tell_played()
+        return legs, rooms
+
+    def _tell_played(self) -> None:
         for token, complete in self.player.finished():
             self._emit(Played(token, complete))
-        return legs, rooms
 
     def _tell(self, changes: Changes) -> None:
         legs, levels = self.legs, self.sound.talk.level_dbov
@@ -394,7 +415,6 @@ class Engine:
                 self._emit(Inactive(self.legs.names[row], round(float(silent[row]) / TICKS_PER_SECOND, 1)))
 
     # --- packets looked at one by one (receive.RareHandler) ----------------------------------------------------------
-    # -------------------------------------------------------------
 
     def on_rtcp(self, row: int | None, lane: int, data: bytes, source: NDArray[np.uint8], stamp: int) -> None:
         """RTCP; from a port of its own it is recognised by our SSRC in its report and by its host."""
@@ -474,6 +494,19 @@ class Engine:
             events_dropped=self.events_dropped,
             stages_us=self.stages.collect(ticks),
         )
+
+    def _answer(self) -> None:
+        """Give the figures asked for, as many as one tick bears; the rest in the next."""
+        while self._queries and self._answers > 0:
+            token, names = self._queries[0]
+            while names and self._answers > 0:
+                row = self.legs.row_of.get(names.popleft())
+                if row is not None:
+                    self._answers -= 1
+                    self._emit(self._stats(row))
+            if not names:
+                self._queries.popleft()
+                self._emit(QueryDone(token))
 
     def _stats(self, row: int) -> LegStats:
         legs, playout = self.legs, self.playout

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from .address import canonical_host, to_sockaddr
 from .g711 import PCMA, PCMU
+from .levels import amplitude
 from .protocol import AddLeg, LegMedia, SetLeg
 from .table import Columns, RowPart
 
@@ -28,8 +30,18 @@ PT_REJECT, PT_AUDIO, PT_OTHER_LAW, PT_EVENT, PT_NOISE = range(5)
 _COMFORT_NOISE = 13
 
 
-class FullError(Exception):
-    """No row is left."""
+def check_media(media: LegMedia) -> None:
+    """Raises ValueError, naming the field, for media that no leg can have."""
+    if media.codec not in CODECS:
+        raise ValueError(f"codec: {media.codec!r} is none of {', '.join(CODECS)}")
+    types = [media.send_pt, *media.receive_pts, *([] if media.event_pt is None else [media.event_pt])]
+    if not all(0 <= payload_type < 128 for payload_type in types):
+        raise ValueError(f"send_pt, receive_pts, event_pt: {types} are not within 0 to 127")
+    for destination in (media.remote, media.remote_rtcp):
+        if destination is not None:
+            to_sockaddr(destination)
+    for host in media.latch_hosts:
+        canonical_host(host)
 
 
 class Legs(Columns):
@@ -68,9 +80,7 @@ class Legs(Columns):
         """A keypad tone is being sent: the row is kept out of the mix."""
 
     def add(self, command: AddLeg, room: int, tick: int) -> int:
-        """A row for a new leg. Raises FullError."""
-        if self.count == self.capacity:
-            raise FullError
+        """A row for a new leg, whose media check_media() has passed; not to be called when all rows are taken."""
         row = self.count
         self.count += 1
         self.names.append(command.leg)
@@ -87,7 +97,7 @@ class Legs(Columns):
         return row
 
     def set_media(self, row: int, media: LegMedia) -> None:
-        """Take over what offer/answer settled. Raises KeyError for an unknown codec."""
+        """Take over what offer/answer settled; check_media() has passed it."""
         codec = CODECS[media.codec]
         self.media[row] = media
         self.codec[row] = codec
@@ -111,9 +121,9 @@ class Legs(Columns):
         if command.levelling is not None:
             self.levelled[row] = command.levelling
         if command.talk_gain_db is not None:
-            self.talk_gain[row] = 10 ** (command.talk_gain_db / 20)
+            self.talk_gain[row] = amplitude(command.talk_gain_db)
         if command.listen_gain_db is not None:
-            self.listen_gain[row] = 10 ** (command.listen_gain_db / 20)
+            self.listen_gain[row] = amplitude(command.listen_gain_db)
 
     def remove(self, name: str, parts: list[RowPart]) -> bool:
         """Drop a leg; the last row moves into its place in this and all ``parts``. False when it is unknown."""

@@ -33,8 +33,16 @@ FLOOR_FALL: Final = 0.3
 GATE_MARGIN_DB: Final = 3.0
 GATE_TICKS: Final = 10
 """The gate follows the noise floor every so many ticks."""
+GAIN_RANGE_DB: Final = (-120.0, 40.0)
+"""Beyond it a gain is silence, or nothing but distortion."""
 LEVEL_RISE: Final = 0.5
 LEVEL_FALL: Final = 0.15
+
+
+def amplitude(gain_db: float) -> float:
+    """Factor of a gain in dB, held within GAIN_RANGE_DB; what is no number is the lowest."""
+    lowest, highest = GAIN_RANGE_DB
+    return float(10 ** (min(max(lowest, gain_db), highest) / 20))
 
 
 def dbov(energy: NDArray[np.float32]) -> NDArray[np.float32]:

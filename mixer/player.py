@@ -16,6 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .levels import amplitude
+
 RATES: Final = (8000, 16000, 48000)
 BASE_RATE: Final = 8000
 """Positions in a clip count at this rate, so that a listener's rate may change while it plays."""
@@ -428,7 +430,7 @@ class Player:
         known = [clip for clip in clips if clip is not None]
         if playlist.loop and sum(clip.length for clip in known) < SHORTEST_LOOP:
             raise PlayError("loop", "less than 100 ms cannot be looped")
-        gain, duck = np.float32(10 ** (playlist.gain_db / 20)), 10 ** (-max(playlist.duck_db, 0) / 20)
+        gain, duck = np.float32(amplitude(playlist.gain_db)), amplitude(min(-playlist.duck_db, 0))
         return _Running(playlist, known, gain, duck)
 
     def _note_over(self, token: int, complete: bool) -> None:

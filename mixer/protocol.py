@@ -362,8 +362,12 @@ MESSAGES: dict[str, type[Message]] = {
 
 def encode(message: Message) -> bytes:
     """One frame for ``message``."""
-    body = msgpack.packb({"t": type(message).__name__, **dataclasses.asdict(message)})
+    body = msgpack.packb({"t": type(message).__name__, **_fields(message)}, default=_fields)
     return struct.pack("!I", len(body)) + typing.cast("bytes", body)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in type(value).__dataclass_fields__}
 
 
 class Decoder:

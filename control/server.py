@@ -1,7 +1,8 @@
 """The server: its parts started in order, a line telling where they are, and an orderly stop.
 
 Start: store, accounts, media, conferences, SIP, HTTP; whoever reaches one finds all that it needs. Stop, on SIGTERM or
-Ctrl-C, is the reverse: HTTP closes, calls get their BYE and their records, then mixer and store.
+Ctrl-C: it is announced to all who listen to events, calls get their BYE and their records, HTTP says goodbye, then the
+others end in reverse. Conferences are kept, and go on with the next server.
 """
 
 from __future__ import annotations
@@ -169,15 +170,15 @@ async def _start(config: Config, parts: AsyncExitStack, mixer_capacity: int) -> 
     except OSError as error:
         raise _in_use("sip", config.sip.host, config.sip.port, error) from error
     parts.push_async_callback(endpoint.close, "The server is being stopped")
-    parts.push_async_callback(service.stop)
     server = Server(config, store, media, endpoint, service)
     service.sip_host = server.sip_host
     server.http = HttpServer(config.http, service=service, store=store, accounts=accounts, health=server.health)
+    parts.push_async_callback(server.http.close)
+    parts.push_async_callback(service.stop)
     try:
         await server.http.start()
     except OSError as error:
         raise _in_use("http", config.http.host, config.http.port, error) from error
-    parts.push_async_callback(server.http.close)
     return server
 
 

@@ -12,6 +12,8 @@ from dataclasses import replace
 from importlib import metadata
 from typing import TypeVar
 
+import structlog
+
 from control import schemas as s
 from control.calls import CallSettings
 from control.conference import Conference
@@ -44,6 +46,7 @@ LATE_SECONDS = 60.0
 """A start this little in the past is taken for now: the way here takes time, and clocks differ."""
 
 Result = TypeVar("Result")
+log = structlog.get_logger(__name__)
 
 
 def _new_id() -> str:
@@ -85,15 +88,29 @@ class ConferenceService:
         await self.registry.load(new_id=self._new_id, ring_seconds=self._config.ring_seconds)
 
     async def stop(self, reason: str = "The server is being stopped") -> None:
-        """Let no more calls in, hang all up and save their records. Conferences go on with the next server."""
+        """Announce it, let no more calls in, hang all up and save their records.
+
+        Conferences go on with the next server.
+        """
         self._reception.closed = True
         self.registry.stop()
+        self._store.append("server.stopping", conference=None, data={"reason": reason, "calls": len(self.calls.legs)})
+        await self._flush()
         await self.calls.close(reason)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """A store that does not answer keeps nobody from hanging up."""
+        try:
+            await self._store.flush()
+        except StoreError as error:
+            log.error("not stored", reason=str(error))
 
     # --- conferences -------------------------------------------------------------------------------------------------
 
     async def create(self, value: s.CreateConference, *, by: str, request_key: str | None = None) -> s.ConferenceView:
-        """Raises InvalidInputError, ConflictError (number in use), UnavailableError (the store takes no writes)."""
+        """Raises InvalidInputError, ConflictError (number in use), UnavailableError (no writes, or being stopped)."""
+        self._must_not_stop()
         if request_key is not None:
             made = await self._ask(self._store.conference_by_request(request_key))
             if made is not None:
@@ -342,7 +359,8 @@ class ConferenceService:
     # --- within ------------------------------------------------------------------------------------------------------
 
     async def _open(self, conference_id: str) -> Conference:
-        """Raises NotFoundError, GoneError."""
+        """Raises NotFoundError, GoneError, UnavailableError (the server is being stopped)."""
+        self._must_not_stop()
         conference = self.registry.conferences.get(conference_id)
         if conference is None:
             record = await self._stored(conference_id)
@@ -358,6 +376,10 @@ class ConferenceService:
             raise UnavailableError(
                 f"no room for another call: {error.reason}", retry_after=error.retry_after
             ) from error
+
+    def _must_not_stop(self) -> None:
+        if self._reception.closed:
+            raise UnavailableError("the server is being stopped")
 
     async def _stored(self, conference_id: str) -> ConferenceRecord:
         record = await self._ask(self._store.conference(conference_id))

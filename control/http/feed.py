@@ -15,7 +15,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -54,7 +54,9 @@ class EventQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     since: int | None = Field(None, ge=0, le=2**63 - 1, description="Only events after this sequence number")
-    conference: str | None = Field(None, max_length=64, description="Only events of this conference (its id)")
+    conference: str | None = Field(
+        None, max_length=64, description="Only events of this conference (its id), and live those of the server"
+    )
     figures: int | None = Field(
         None,
         ge=1,
@@ -109,18 +111,21 @@ class Subscriber:
     conference: str | None
     queue: deque[Shared]
     filled: asyncio.Event
+    sent: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nothing waits to be sent."""
     overrun: bool = False
     report: SharedReport | None = None
     """The newest one, if it has not been sent yet."""
 
     def put(self, event: Shared) -> None:
-        if self.conference is not None and event.record.conference != self.conference:
+        if self.conference is not None and event.record.conference not in {self.conference, None}:
             return
         if self.overrun or len(self.queue) >= QUEUE:
             # from the first one left out on nothing more, else the client would resume after a gap
             self.overrun = True
         else:
             self.queue.append(event)
+        self.sent.clear()
         self.filled.set()
 
     def put_report(self, report: SharedReport) -> None:
@@ -145,9 +150,12 @@ class Feed:
         self._unsubscribe: Callable[[], None] = store.subscribe(self._published)
 
     async def close(self) -> None:
-        """Say goodbye to all clients."""
+        """Say goodbye to all clients once they got what is theirs."""
         self._unsubscribe()
         self._figures.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*(subscriber.sent.wait() for subscriber in tuple(self._subscribers)))
         await asyncio.gather(
             *(_close(socket, WSCloseCode.GOING_AWAY, "the server is being stopped") for socket in tuple(self.clients))
         )
@@ -280,6 +288,8 @@ class Feed:
         if query.conference is not None and query.figures is not None:
             self._figures.join(query.conference, query.figures, subscriber.put_report)
         while True:
+            if not subscriber.filled.is_set():
+                subscriber.sent.set()
             await subscriber.filled.wait()
             subscriber.filled.clear()
             while subscriber.queue:

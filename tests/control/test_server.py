@@ -7,6 +7,7 @@ import contextlib
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -258,6 +259,45 @@ async def test_an_ipv6_offer_without_ipv6_media_is_488(tmp_path: Path) -> None:
         refusal = await phone.next("SIP/2.0 4")
         assert refusal.startswith("SIP/2.0 488")
         assert "Warning: 301 " in refusal
+
+
+async def test_a_deploy_is_announced_and_planned_conferences_start_with_the_next_server(tmp_path: Path) -> None:
+    config = configure(tmp_path)
+    kinds: list[str] = []
+
+    async def listen(socket: aiohttp.ClientWebSocketResponse) -> int | None:
+        kinds.extend([message.json()["kind"] async for message in socket])
+        return socket.close_code
+
+    async with contextlib.AsyncExitStack() as clients:
+        async with running(config) as server:
+            rest = await clients.enter_async_context(Rest(server))
+            room = await rest.post("/api/v1/conferences", {"guest_pin": None})
+            now = datetime.now(UTC)
+            missed, later = [
+                (await rest.post("/api/v1/conferences", {"start": (now + timedelta(seconds=ahead)).isoformat()}))["id"]
+                for ahead in (0.5, 4)
+            ]
+            phone = await Caller.open(server)
+            await phone.call(room["number"])
+            await eventually(lambda: _joined(server, room["id"]))
+            first = server.store.committed_seq
+            socket = await rest.http.ws_connect(f"/api/v1/events?since={first}")
+            listener = asyncio.create_task(listen(socket))
+        assert await listener == 1001
+    assert kinds.index("server.stopping") < kinds.index("participant.left")
+    assert 'text="The server is being stopped"' in await phone.next("BYE")
+    await asyncio.sleep((now + timedelta(seconds=0.5) - datetime.now(UTC)).total_seconds())
+    async with running(config) as server, Rest(server) as rest:
+        assert (await rest.get(f"/api/v1/conferences/{missed}"))["state"] == "waiting"
+
+        async def started() -> Any:
+            return (await rest.get(f"/api/v1/conferences/{later}"))["state"] == "waiting"
+
+        await eventually(started)
+        events = await server.store.events(after=first, conference_id=later)
+        assert [event.kind for event in events] == ["conference.started"]
+        assert events[0].time >= now + timedelta(seconds=4)
 
 
 async def test_a_phone_that_answers_with_several_codecs_is_bound_to_one_by_a_reinvite(tmp_path: Path) -> None:

@@ -441,6 +441,28 @@ async def test_stopping_says_goodbye_to_all_and_refuses_new_calls() -> None:
     server.phones.incoming("200")
     assert refused(server)[0] == 503
     assert (await server.service.get(view.id)).state == "running"
+    stopping = server.store.kinds().index("server.stopping")
+    assert server.store.log[stopping].data == {"reason": "The server is being stopped", "calls": 3}
+    assert server.store.kinds().index("participant.left") > stopping
+    with pytest.raises(UnavailableError):
+        await server.service.end(view.id, by="op")
+    with pytest.raises(UnavailableError):
+        await create(server)
+
+
+async def test_a_planned_conference_is_taken_up_by_the_next_server_and_starts_to_the_second() -> None:
+    before = Server()
+    due = await room(before, start=datetime.fromtimestamp(START + 600, UTC))
+    await before.service.stop()
+    after = Server(before.store, before.clock)
+    await after.service.start()
+    assert (await after.service.get(due.id)).state == "planned"
+    after.pass_time(599)
+    assert (await after.service.get(due.id)).state == "planned"
+    after.pass_time(1)
+    assert (await after.service.get(due.id)).state == "waiting"
+    (started,) = [event for event in after.store.log if event.kind == "conference.started"]
+    assert started.time == datetime.fromtimestamp(START + 600, UTC)
 
 
 async def test_remembered_numbers_of_ended_conferences_are_bounded() -> None:

@@ -93,7 +93,8 @@ async def test_events_survive_a_restart_and_the_numbers_go_on(tmp_path: Path) ->
     async with Edge(tmp_path) as edge:
         second = append(edge, 1)
         async with edge.events(f"?since={first[0]}") as socket:
-            assert [event["seq"] for event in await take(socket, 3)] == first[1:] + second
+            events = await take(socket, 4)
+    assert [event["seq"] for event in events if event["kind"] != "server.stopping"] == first[1:] + second
     assert second[0] > first[-1]
 
 
@@ -231,6 +232,26 @@ async def test_a_stopping_server_says_goodbye(edge: Edge) -> None:
     async with edge.events() as socket:
         stopping = asyncio.create_task(edge.server.close())
         assert (await closed(socket))[0] == 1001
+        await stopping
+
+
+async def test_a_stopping_server_tells_every_client_so_and_all_that_came_before(edge: Edge) -> None:
+    made = await edge.make(guest_pin=None)
+    edge.phones.join(made["number"])
+    async with edge.events() as all_, edge.events(f"?conference={made['id']}") as one:
+        for socket in (all_, one):  # both have caught up
+            await edge.ask("POST", f"conferences/{made['id']}/lock")
+            while (await take(socket, 1))[0]["kind"] != "conference.locked":
+                pass
+            await edge.ask("POST", f"conferences/{made['id']}/unlock")
+        await edge.service.stop()
+        stopping = asyncio.create_task(edge.server.close())
+        for socket in (all_, one):
+            kinds = []
+            while "participant.left" not in kinds:
+                kinds += [event["kind"] for event in await take(socket, 1)]
+            assert kinds[-2:] == ["server.stopping", "participant.left"]
+            assert (await closed(socket))[0] == 1001
         await stopping
 
 

@@ -336,10 +336,9 @@ class Calls:
             log.info("new session refused, the old one goes on", leg=leg.id, status=event.status, reason=event.reason)
 
     def _bind(self, leg: Leg) -> None:
-        """Bind a phone that answered with several codecs to one (RFC 3264 section 10.2), once a call."""
+        """Bind a phone that answered with several codecs to one (RFC 3264 section 10.2)."""
         session = leg.negotiation.session
-        if leg.state is LegState.UP and not leg.bound and session is not None and session.several:
-            leg.bound = True
+        if leg.state is LegState.UP and session is not None and session.several:
             self._phones.modify_session(leg.call, leg.negotiation.offer())
 
     def _info(self, event: sip.InfoReceived) -> None:

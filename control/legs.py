@@ -49,8 +49,6 @@ class Leg:
     """The mixer knows the leg."""
     offered: bool = False
     """An offer of ours in a 200 waits for its answer in the ACK."""
-    bound: bool = False
-    """It answered with several codecs and was offered one of them."""
     early: bytes | None = None
     """Session description of a provisional response; counts when the 200 brings none."""
     held: bool = False

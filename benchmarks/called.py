@@ -50,7 +50,7 @@ class CalledServer:
         return self._server.pids
 
     def seat(self, seating: Seating, phones: PhoneBank) -> Sequence[tuple[str, int] | None]:
-        rooms = [self._server.create_conference(f"Room {i}", self._seats) for i in range(seating.rooms)]
+        rooms = [self._server.create_conference(f"Room {i}", self._seats)["number"] for i in range(seating.rooms)]
         self._calls, places = call_in(self._folder, self._server.sip, rooms, seating, phones)
         return places
 

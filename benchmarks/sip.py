@@ -61,7 +61,7 @@ class Bench:
         self._chosen = chosen
         self.report = Report(rate=chosen.rate)
         seats = -(-max(chosen.standing, round(chosen.rate * chosen.pause * 4)) // chosen.rooms) + 10
-        self._rooms = [server.create_conference(f"Room {i}", seats) for i in range(chosen.rooms)]
+        self._rooms = [server.create_conference(f"Room {i}", seats)["number"] for i in range(chosen.rooms)]
         self._sink = sink
 
     def _callers(self, direction: str) -> list[Caller]:

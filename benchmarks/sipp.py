@@ -50,7 +50,15 @@ class Calls:
     """``count`` calls at ``rate`` a second to ``server``, each up for ``pause`` seconds; callers take turns."""
 
     def __init__(
-        self, folder: Path, server: tuple[str, int], callers: Sequence[Caller], count: int, rate: float, pause: float
+        self,
+        folder: Path,
+        server: tuple[str, int],
+        callers: Sequence[Caller],
+        count: int,
+        rate: float,
+        pause: float,
+        *,
+        scenario: Path = SCENARIO,
     ) -> None:
         self.count = count
         self._pause = pause
@@ -61,7 +69,7 @@ class Calls:
         (self.folder / "callers.csv").write_text("\n".join(["SEQUENTIAL", *lines, ""]))
         whole, per = (round(rate), 1000) if rate >= 1 else (1, round(1000 / rate))
         command = [
-            "sipp", f"{server[0]}:{server[1]}", "-sf", str(SCENARIO), "-inf", "callers.csv", "-nostdin",
+            "sipp", f"{server[0]}:{server[1]}", "-sf", str(scenario), "-inf", "callers.csv", "-nostdin",
             "-i", "127.0.0.1", "-p", str(free_port()), "-mp", str(free_port()),
             "-m", str(count), "-l", str(count), "-r", str(whole), "-rp", str(per), "-d", str(round(pause * 1000)),
             "-trace_stat", "-stf", "stat.csv", "-fd", "1",

@@ -67,6 +67,11 @@ def private_mib(pids: list[int]) -> float:
     return total / (1 << 20)
 
 
+def steal_seconds() -> float:
+    """Time that the hypervisor has given to others while this machine's cores wanted to run."""
+    return float(psutil.cpu_times().steal)
+
+
 def steady() -> None:
     """Prepare this process, and those it starts, for measuring: ahead of other programs where that is allowed.
 

@@ -41,6 +41,8 @@ other than 0 when a criterion is not met. ./veche bench NAME --help lists its op
 BENCHMARKS = {
     "sip": "calls per second, CPU per call, standing calls and memory, by sipp",
     "mix": "legs, frames on time and CPU per leg and tick, beside the kernel's own cost",
+    "peers": "the same load on Veche and on other bridges that are installed: cost, gaps, delay, memory",
+    "soak": "hundreds of legs come and go for a long time, mixers are killed: leaks, late ticks, call records",
     "survive": "mixers killed and stopped in the middle of 200 calls: how long it is silent",
 }
 

@@ -6,17 +6,15 @@ Knows nothing of conferences but their ids. Every leg that ``accept`` or ``invit
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
+from control.call_records import CallRecords
 from control.legs import Leg, LegState, info_digit, leg_media, refusal_of, wanted_family
-from control.numbers import caller_number
 from control.ports import Media, MediaFullError, MediaLost, MediaRestored, NoMediaAddressError, Phones
 from control.store.records import LegRecord
 from mixer import protocol as mx
@@ -24,8 +22,6 @@ from sdp.errors import SdpError
 from sdp.negotiation import AudioSession, AudioSettings, Negotiation
 from sip import events as sip
 
-STATS_SECONDS = 2.0
-"""How long a leg's closing figures are waited for."""
 BYE_SECONDS = 5.0
 """Silence after an RTCP BYE that ends the leg; the BYE alone does not, phones send one when they only change codecs."""
 
@@ -87,10 +83,9 @@ class Calls:
         self._phones = phones
         self._media = media
         self._observer = observer
-        self._save = save
+        self._records = CallRecords(save, media, clock)
         self._settings = settings
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
         self._on_sip: dict[type[sip.Event], Callable[[Any], None]] = {
             sip.IncomingCall: observer.incoming,
             sip.CallCancelled: self._cancelled,
@@ -139,7 +134,7 @@ class Calls:
         room: mx.RoomSettings,
     ) -> None:
         """Answer an incoming call with the conference's sound. ``number``: what was called, without any PIN."""
-        cdr = self._incoming_record(leg_id, event, number)
+        cdr = self._records.incoming(leg_id, event, number)
         cdr.conference = conference
         try:
             family = wanted_family(event.offer, event.source[0])
@@ -160,7 +155,7 @@ class Calls:
             self._refuse_leg(event, cdr, error)
             return
         self._enter(leg)
-        self._save(cdr)
+        self._records.save(cdr)
         self._phones.answer(event.call, body)
         if session is not None:
             self._connect(leg, session)
@@ -180,9 +175,9 @@ class Calls:
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         self._phones.reject(event.call, status, reason, headers)
         if conference is not None:
-            cdr = self._incoming_record(leg_id, event, number)
+            cdr = self._records.incoming(leg_id, event, number)
             cdr.conference = conference
-            self._close_record(cdr, "refused", reason, status)
+            self._records.close(cdr, "refused", reason, status)
 
     def invite(
         self,
@@ -203,19 +198,19 @@ class Calls:
             direction="out",
             from_number=from_user,
             to_number=to,
-            started=self._now(),
+            started=self._records.now(),
         )
         family = 6 if "@[" in to or ":[" in to else 4
         try:
             leg = self._reserve(cdr, participant, "", LegState.CALLING, family, room)
         except (MediaFullError, NoMediaAddressError) as error:
             refusal = refusal_of(error)
-            self._close_record(cdr, refusal.kind, refusal.reason, None)
+            self._records.close(cdr, refusal.kind, refusal.reason)
             self._observer.failed(conference, leg_id, refusal.kind, refusal.status, refusal.reason)
             return
         leg.call = self._phones.invite(to, leg.negotiation.offer(), from_user=from_user, from_name=name)
         self._enter(leg)
-        self._save(cdr)
+        self._records.save(cdr)
 
     def hang_up(self, leg_id: str, kind: str, reason: str) -> None:
         """End a leg whatever its state; one that is not there is ignored."""
@@ -247,8 +242,7 @@ class Calls:
         """Hang all legs up and wait until their records are saved."""
         for leg_id in list(self.legs):
             self.hang_up(leg_id, "server_stopped", reason)
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._records.closed()
 
     # --- SIP ---------------------------------------------------------------------------------------------------------
 
@@ -273,7 +267,7 @@ class Calls:
         if event.body:
             leg.early = event.body
         if leg.cdr.ringing is None and (event.status == 180 or (event.status == 183 and event.body)):
-            leg.cdr.ringing = self._now()
+            leg.cdr.ringing = self._records.now()
             self._observer.ringing(leg.conference, leg.id)
 
     def _answered(self, event: sip.CallAnswered) -> None:
@@ -453,9 +447,9 @@ class Calls:
     def _up(self, leg: Leg) -> None:
         leg.state = LegState.UP
         leg.cdr.participant = leg.participant
-        leg.cdr.answered = self._now()
+        leg.cdr.answered = self._records.now()
         self._observer.joined(leg.conference, leg.id)
-        self._save(leg.cdr)
+        self._records.save(leg.cdr)
         if leg.held and leg.state is LegState.UP:
             self._observer.held(leg.conference, leg.id, True)
 
@@ -466,39 +460,9 @@ class Calls:
         self._by_call.pop(leg.call, None)
         if not leg.connected:
             self._media.release(leg.id)
-            self._close_record(leg.cdr, kind, reason, status)
+            self._records.close(leg.cdr, kind, reason, status)
             return
-        leg.cdr.ended = self._now()
-        self._spawn(self._finish(leg, kind, reason, status))
-
-    async def _finish(self, leg: Leg, kind: str, reason: str, status: int | None) -> None:
-        stats: mx.LegStats | None = None
-        try:
-            async with asyncio.timeout(STATS_SECONDS):
-                stats = await self._media.stats(leg.id)
-        except TimeoutError:
-            log.warning("no closing figures from the mixer", leg=leg.id)
-        finally:
-            self._media.release(leg.id)
-            if stats is not None:
-                leg.cdr.media = {f.name: getattr(stats, f.name) for f in fields(stats) if f.name != "leg"}
-            self._close_record(leg.cdr, kind, reason, status)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _incoming_record(self, leg_id: str, event: sip.IncomingCall, number: str) -> LegRecord:
-        return LegRecord(
-            id=leg_id,
-            direction="in",
-            from_number=event.account or caller_number(event.from_user),
-            to_number=number,
-            transport=event.transport,
-            started=self._now(),
-            call_id=event.call_id,
-        )
+        self._records.close_with_figures(leg.cdr, kind, reason, status)
 
     def _refuse_leg(
         self, event: sip.IncomingCall, cdr: LegRecord, error: SdpError | MediaFullError | NoMediaAddressError
@@ -506,15 +470,5 @@ class Calls:
         """A call that was let in, but cannot be answered."""
         refusal = refusal_of(error)
         self._phones.reject(event.call, refusal.status, refusal.reason, refusal.headers)
-        self._close_record(cdr, refusal.kind, refusal.reason, refusal.status)
+        self._records.close(cdr, refusal.kind, refusal.reason, refusal.status)
         self._observer.failed(cdr.conference or "", cdr.id, refusal.kind, refusal.status, refusal.reason)
-
-    def _close_record(self, cdr: LegRecord, kind: str, reason: str, status: int | None) -> None:
-        cdr.ended = cdr.ended or self._now()
-        cdr.end_kind = str(kind)
-        cdr.end_reason = reason
-        cdr.status = status
-        self._save(cdr)
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)

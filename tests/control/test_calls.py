@@ -214,7 +214,7 @@ async def test_nothing_of_a_call_is_kept_after_its_end() -> None:
         server.phones.emit(sip.CallEnded("call-unknown", sip.EndKind.REMOTE, ""))
     await finish(server)
     calls = server.service.calls
-    assert (calls.legs, calls._by_call, calls._tasks) == ({}, {}, set())
+    assert (calls.legs, calls._by_call, calls._records._tasks) == ({}, {}, set())
     assert not server.media.reserved
     assert not server.phones.calls
     assert len(server.store.cdrs()) == 50

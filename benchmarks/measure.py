@@ -55,6 +55,8 @@ class Window:
     heard: Heard
     cpu_us: float
     """CPU of the server's processes per leg and tick."""
+    mixing_us: float
+    """Of it what Veche's mixer processes took."""
     core_share: float
 
 
@@ -77,6 +79,7 @@ class Result:
     verdict: Verdict
     cpu_us: float
     cpu_us_runs: list[float]
+    mixing_us: float
     floor_us: float
     floor_us_runs: list[float]
     core_share: float
@@ -139,6 +142,7 @@ def measure(seating: Seating, target: Target, lanes: int, timing: Timing) -> Res
         verdict=judge(seating, heard[-1]),
         cpu_us=round(median(costs), 2),
         cpu_us_runs=costs,
+        mixing_us=round(median(window.mixing_us for window in windows), 2),
         floor_us=round(median(floor), 2),
         floor_us_runs=floor,
         core_share=round(median(window.core_share for window in windows), 4),
@@ -182,10 +186,16 @@ def _floor(phones: PhoneBank, lanes: int, timing: Timing) -> list[float]:
 
 
 def _timed(phones: PhoneBank, pids: list[int], seconds: float) -> Window:
-    begun, before = time.perf_counter(), usage.cpu_seconds(pids)
+    mixers = usage.running("mixer.process", pids)
+    begun, before, mixed = time.perf_counter(), usage.cpu_seconds(pids), usage.cpu_seconds(mixers)
     heard = phones.measure(seconds)
-    taken, used = time.perf_counter() - begun, usage.cpu_seconds(pids) - before
-    return Window(heard, used / (taken * 50 * phones.count) * 1e6, used / taken)
+    taken, used, mixed = (
+        time.perf_counter() - begun,
+        usage.cpu_seconds(pids) - before,
+        usage.cpu_seconds(mixers) - mixed,
+    )
+    per_leg = 1e6 / (taken * 50 * phones.count)
+    return Window(heard, used * per_leg, mixed * per_leg, used / taken)
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,9 @@ def show(result: Result, wrong: Sequence[str]) -> None:
         f"  {result.tick_us / 1000:6.2f}  {result.tick_max_us / 1000:6.2f}  {result.memory_mib:6.0f}"
     )
     runs = " ".join(f"{us:.1f}" for us in result.cpu_us_runs)
+    low, high = verdict.level_db
     print(
-        f"       runs: {runs} us; talkers heard at {verdict.level_db[0]:+.1f} .. {verdict.level_db[1]:+.1f} dB; "
+        f"       runs: {runs} us, of it mixing {result.mixing_us:.1f}; talkers heard at {low:+.1f} .. {high:+.1f} dB; "
         f"generator at most {result.generator_late_ms:.0f} ms late"
     )
     for one in result.spoilt:

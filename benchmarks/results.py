@@ -8,8 +8,10 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+LOAD_BEFORE = os.getloadavg()[0]
+"""Of the machine when this program started, so what others made of it."""
 FOLDER = Path(__file__).with_name("results")
-"""Not under version control; add a file by name to keep it."""
+"""Not under version control but for what docs/performance.md was made from; add a file by name to keep it."""
 
 
 def save(name: str, found: object, path: Path | None = None) -> Path:
@@ -28,6 +30,7 @@ def _machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "load": os.getloadavg()[0],
+        "load_before": round(LOAD_BEFORE, 2),
+        "load": round(os.getloadavg()[0], 2),
         "nice": os.getpriority(os.PRIO_PROCESS, 0),
     }

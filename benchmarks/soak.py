@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks import usage
 from benchmarks.called import FIRST_NUMBER
@@ -95,6 +95,12 @@ class Report:
     @property
     def growth(self) -> float:
         return self.memory_last_mib / self.memory_first_mib - 1 if self.memory_first_mib else 0.0
+
+
+class Api(Protocol):
+    """What of a Server the records are asked of."""
+
+    def request(self, method: str, path: str) -> Any: ...
 
 
 class Meddler(threading.Thread):
@@ -185,11 +191,10 @@ def _age(person: dict[str, Any]) -> float:
 class Places:
     """Where each phone sends, as sipp's log tells of calls that begin and end."""
 
-    def __init__(self, calls: Calls, count: int) -> None:
-        self._path = calls.folder / "answers.log"
+    def __init__(self, folder: Path, count: int) -> None:
+        self._path = folder / "answers.log"
         self._at = 0
         self.of: list[tuple[str, int] | None] = [None] * count
-        self.up = 0
 
     def follow(self) -> bool:
         """Read what is new; whether anything is."""
@@ -205,7 +210,6 @@ class Places:
             if len(words) >= 2:
                 phone = int(words[0]) - FIRST_NUMBER
                 self.of[phone] = (words[1], int(words[2])) if len(words) == 3 else None
-        self.up = sum(place is not None for place in self.of)
         return bool(whole)
 
 
@@ -232,7 +236,7 @@ def soak(server: Server, folder: Path, chosen: argparse.Namespace, watch: Watch)
     calls = Calls(folder, server.sip, callers, report.calls, chosen.rate, stay, scenario=scenario)
     kills = [seconds * (one + 1) / (chosen.kills + 1) for one in range(chosen.kills)]
     meddler = Meddler(server, report, [room["id"] for room in rooms], kills)
-    places = Places(calls, count)
+    places = Places(calls.folder, count)
 
     def follow() -> None:
         if places.follow():
@@ -268,7 +272,7 @@ def soak(server: Server, folder: Path, chosen: argparse.Namespace, watch: Watch)
     return report
 
 
-def check_records(server: Server, conferences: Sequence[str], report: Report) -> None:
+def check_records(server: Api, conferences: Sequence[str], report: Report) -> None:
     """Every call has a record; every record start, answer, end, reason, codec and figures."""
     for conference in conferences:
         cursor = ""

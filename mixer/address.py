@@ -48,6 +48,13 @@ def from_sockaddr(raw: NDArray[np.uint8]) -> Address | None:
     return None
 
 
+def host_keys(raw: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """A uint64 key per host, whatever the port. ``raw``: uint8[n, 32] sockaddrs."""
+    hosts = raw.copy()
+    hosts[:, 2:4] = 0
+    return keys(hosts, np.zeros(len(raw), np.int64))
+
+
 def keys(raw: NDArray[np.uint8], lanes: NDArray[np.int64]) -> NDArray[np.uint64]:
     """A uint64 key per (lane, address): exact for IPv4, a keyed 64-bit hash for IPv6.
 

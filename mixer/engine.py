@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -194,7 +193,8 @@ class Engine:
         self.outbox.rtp["second"][row] = media.send_pt
         self.outbox.rtp["ssrc"][row] = legs.ssrc[row]
         self.outbox.size[row] = RTP_HEADER + FRAME_BYTES
-        self.reports.expect(row, self.ticks, media.remote if media.rtcp_mux else media.remote_rtcp)
+        remote = address.from_sockaddr(self.demux.source[row])
+        self.reports.expect(row, self.ticks, remote if media.rtcp_mux else media.remote_rtcp)
         self.keypad.expect(row, RATES[OPUS] if codec == OPUS else RATES[0])
         legs.key_held[row] = self.keypad.held(row)
         self.wide.set_codec(row, codec)
@@ -427,18 +427,15 @@ class Engine:
             if row is None or sender is None or sender[0] != self.demux.host(row):
                 return
         self.legs.last_seen[row] = self.ticks
-        if self.reports.on_report(row, packets, int(self.legs.ssrc[row]), stamp):
+        heard = int(self.demux.ssrc[row])
+        if self.reports.on_report(row, packets, int(self.legs.ssrc[row]), heard, stamp):
             self._emit(RtcpBye(self.legs.names[row]))
 
     def _row_reporting(self, packets: list[rtcp.Packet]) -> int | None:
-        ssrcs = self.legs.ssrc[: self.legs.count]
-        for packet in packets:
-            if isinstance(packet, rtcp.SenderReport | rtcp.ReceiverReport):
-                for block in packet.reports:
-                    rows = np.flatnonzero(ssrcs == block.ssrc)
-                    if len(rows):
-                        return int(rows[0])
-        return None
+        reports = [p.reports for p in packets if isinstance(p, rtcp.SenderReport | rtcp.ReceiverReport)]
+        sources = [block.ssrc for blocks in reports for block in blocks]
+        rows = np.flatnonzero(np.isin(self.legs.ssrc[: self.legs.count], sources))
+        return int(rows[0]) if len(rows) else None
 
     def on_key(self, row: int, payload: bytes, timestamp: int, marker: bool) -> None:
         press = self.keypad.feed(row, payload, timestamp, marker, self.ticks)
@@ -451,12 +448,11 @@ class Engine:
 
     def on_latched(self, row: int) -> None:
         source = address.from_sockaddr(self.demux.source[row])
-        media = self.legs.media[row]
         if source is None:
             return
+        media = self.legs.media[row]
         if source != media.remote:
             self._send_to(row, source)
-            self.legs.media[row] = media = replace(media, remote=source)
             if media.rtcp_mux:
                 self.reports.expect(row, self.ticks, source)
             self._dirty = True

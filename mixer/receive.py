@@ -22,6 +22,10 @@ from .stages import Stages
 
 MAX_RARE = 128
 """Packets a tick that may be looked at one by one, of each kind."""
+MAX_REPORT = HEAD
+"""Bytes of an RTCP packet worth reading: what a phone reports is shorter."""
+SSRC_QUIET_TICKS = 5
+"""A new SSRC is believed once the old one has been silent for so long (100 ms: longer than any packet)."""
 MAX_ROUNDS = 16
 """Packets of one row a tick: more than 320 ms at once is no phone."""
 MAX_BATCHES = 4
@@ -65,9 +69,12 @@ class Receiver:
         self._playout = playout
         self._handler = handler
         self._mark = np.zeros(legs.capacity, np.int64)
+        self._left: dict[str, int] = {}
+        """By kind: packets that may yet be looked at one by one in this tick."""
 
     def receive(self, fds: list[int], tick: int, now: int) -> None:
         """Take in all that waits on the lanes. ``now``: ns of CLOCK_REALTIME."""
+        self._left = dict.fromkeys(("rtcp", "stranger", "ssrc", "key"), MAX_RARE)
         for _ in range(MAX_BATCHES):
             emptied = self.inbox.fill(fds)
             self._stages.lap("recv")
@@ -87,7 +94,7 @@ class Receiver:
         stamps[(stamps == 0) | (stamps > now)] = now
         if rtcp.any():
             rtp &= ~rtcp
-            self._rtcp(np.flatnonzero(rtcp)[:MAX_RARE], rows, known, stamps)
+            self._rtcp(np.flatnonzero(rtcp & (inbox.size[:count] <= MAX_REPORT)), rows, known, stamps)
         voice = rtp & known
         if not voice.all():
             self._strangers(np.flatnonzero(rtp & ~known))
@@ -99,9 +106,17 @@ class Receiver:
 
     def _rtcp(self, at: Int, rows: Int, known: NDArray[np.bool_], stamps: Int) -> None:
         inbox = self.inbox
-        for i in at:
+        if not known[at].all():  # RTCP may come from a port of its own
+            at = at[known[at] | self._demux.knows_host(inbox.address[at])]
+        for i in self._few("rtcp", at):
             row = int(rows[i]) if known[i] else None
             self._handler.on_rtcp(row, int(inbox.lane[i]), inbox.packet(int(i)), inbox.address[i], int(stamps[i]))
+
+    def _few(self, kind: str, at: Int) -> Int:
+        """The first of ``at``, as many as may yet be looked at one by one in this tick."""
+        few = at[: self._left[kind]]
+        self._left[kind] -= len(few)
+        return few
 
     def _strangers(self, at: Int) -> None:
         """RTP from addresses nobody named: a phone behind a NAT, or somebody who does not belong here."""
@@ -109,7 +124,7 @@ class Receiver:
         if not len(at):
             return
         inbox = self.inbox
-        for i in at[self._demux.waits(inbox.lane[at])][:MAX_RARE]:
+        for i in self._few("stranger", at[self._demux.waits(inbox.address[at])]):
             row = self._demux.claim(
                 int(inbox.lane[i]), inbox.address[i], int(inbox.rtp["second"][i]) & 0x7F, self._legs.kinds
             )
@@ -121,15 +136,15 @@ class Receiver:
         inbox, legs, demux = self.inbox, self._legs, self._demux
         kind = legs.kinds[rows, inbox.rtp["second"][at] & 0x7F]
         size = inbox.size[at].astype(np.int64) - RTP_HEADER
+        kind[size > HEAD - RTP_HEADER] = PT_REJECT
+        ssrc = inbox.rtp["ssrc"][at].astype(np.int64)
+        foreign = (ssrc != demux.ssrc[rows]) & (kind != PT_REJECT)
+        if foreign.any():
+            self._check_ssrc(at, rows, kind, ssrc, np.flatnonzero(foreign), tick)
         plain = inbox.rtp["first"][at] == 0x80
         if not plain.all():
-            self._strip(at, size, np.flatnonzero(~plain))
-        kind[(size <= 0) | (size > HEAD - RTP_HEADER)] = PT_REJECT
-        ssrc = inbox.rtp["ssrc"][at].astype(np.int64)
-        expected = demux.ssrc[rows]
-        foreign = (ssrc != expected) & (kind != PT_REJECT)
-        if foreign.any():
-            self._check_ssrc(at, rows, kind, ssrc, np.flatnonzero(foreign))
+            self._strip(at, size, np.flatnonzero(~plain & (kind != PT_REJECT)))
+            kind[size <= 0] = PT_REJECT
         good = kind != PT_REJECT
         if not good.all():
             np.add.at(legs.rejected, rows[~good], 1)
@@ -169,7 +184,10 @@ class Receiver:
             playout.write(rows, position, samples, self.inbox, at)
 
     def _rounds(self, rows: Int) -> Iterator[Int]:
-        """Split into batches in which a row occurs once, each row's packets in the order they came."""
+        """Split into batches in which a row occurs once, each row's packets in the order they came.
+
+        What a row has beyond MAX_ROUNDS is dropped, and counted as rejected.
+        """
         left = np.arange(len(rows))
         for _ in range(MAX_ROUNDS):
             if not len(left):
@@ -182,6 +200,7 @@ class Receiver:
                 return
             yield left[first]
             left = left[~first]
+        np.add.at(self._legs.rejected, rows[left], 1)
 
     def _opus_samples(self, at: Int) -> Int:
         """Duration at 8 kHz of Opus packets, at least one unit (RFC 6716 section 3.1)."""
@@ -192,27 +211,34 @@ class Receiver:
         samples: Int = np.minimum(_OPUS_FRAME[toc >> 3] * frames, 960)
         return samples - samples % UNIT
 
-    def _check_ssrc(self, at: Int, rows: Int, kind: NDArray[np.uint8], ssrc: Int, which: Int) -> None:
+    def _check_ssrc(
+        self, at: Int, rows: Int, kind: NDArray[np.uint8], ssrc: Int, which: Int, tick: int
+    ) -> None:  # fmt: skip
         """First packets of a source, and packets whose SSRC changed: those not (yet) believed become PT_REJECT."""
-        demux, legs = self._demux, self._legs
-        for i in which:
-            row = int(rows[i])
+        demux, seq = self._demux, self.inbox.rtp["seq"]
+        fresh, first = np.unique(rows[which], return_index=True)
+        for row, i in zip(fresh.tolist(), which[first], strict=True):
             if demux.ssrc[row] == NO_SSRC:
                 demux.ssrc[row] = ssrc[i]
                 if not demux.latched[row]:
                     demux.confirm(row)
                     self._handler.on_latched(row)
-            elif demux.ssrc[row] != ssrc[i]:
-                if demux.new_ssrc(row, int(ssrc[i]), int(self.inbox.rtp["seq"][at[i]])):
-                    self._playout.restart(row)
-                else:
-                    kind[i] = PT_REJECT
-                    legs.rejected[row] += 1
+        changed = which[ssrc[which] != demux.ssrc[rows[which]]]
+        believed: list[int] = []
+        for i in self._few("ssrc", changed):
+            row = int(rows[i])
+            quiet = tick - int(self._legs.last_seen[row]) >= SSRC_QUIET_TICKS
+            if demux.ssrc[row] == ssrc[i]:
+                believed.append(i)
+            elif demux.new_ssrc(row, int(ssrc[i]), int(seq[at[i]]), quiet):
+                self._playout.restart(row)
+                believed.append(i)
+        kind[np.setdiff1d(changed, believed)] = PT_REJECT
 
     def _other_kinds(self, at: Int, rows: Int, kind: NDArray[np.uint8], size: Int) -> None:
         """Keypad events, comfort noise, and the other G.711 law (turned into the row's own)."""
         inbox = self.inbox
-        for i in np.flatnonzero(kind == PT_EVENT)[:MAX_RARE]:
+        for i in self._few("key", np.flatnonzero(kind == PT_EVENT)):
             packet = at[i]
             payload = inbox.head[packet, RTP_HEADER : RTP_HEADER + size[i]].tobytes()
             marker = bool(inbox.rtp["second"][packet] & 0x80)

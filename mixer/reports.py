@@ -59,12 +59,12 @@ class Reports(Columns):
             fd = self._fds[int(legs.lane[row])]
             outbox.send_one(fd, data, self.destination[row], int(self.destination_size[row]))
 
-    def on_report(self, row: int, packets: list[rtcp.Packet], our_ssrc: int, now: int) -> bool:
-        """Take in what the far side of ``row`` reports; True when it said goodbye."""
+    def on_report(self, row: int, packets: list[rtcp.Packet], our_ssrc: int, heard: int, now: int) -> bool:
+        """Take in what the far side of ``row`` reports; True when ``heard``, the SSRC we know it by, said goodbye."""
         goodbye = False
         for packet in packets:
             if isinstance(packet, rtcp.Bye):
-                goodbye = True
+                goodbye |= heard in packet.ssrcs
                 continue
             if isinstance(packet, rtcp.SenderReport):
                 self._last_sr[row] = rtcp.middle(packet.ntp)

@@ -297,6 +297,13 @@ class Engine:
         self._second(now)
         stages.lap("report")
 
+    def skip(self, ticks: int) -> None:
+        """So many ticks were left out because the machine was held up: time went on without them."""
+        count = self.legs.count
+        if ticks > 0:
+            self.playout.catch_up(count, ticks)
+            self.legs.timestamp[:count] += (SAMPLES_8K * CLOCK_STEP[self.legs.codec[:count]] * ticks).astype(np.uint32)
+
     def _idle(self, now: int) -> None:
         """Nobody is here: what comes in is thrown away, lest the next leg begin with what is old."""
         self.receiver.receive(self.fds, self.ticks, now)
@@ -312,7 +319,8 @@ class Engine:
             self.wide.decode(self.playout, payload, there, audible, self.voices.energy)
         stages.lap("decode")
         energy = self.voices.energy[:count]
-        self.bursts.update(count, there)
+        playing = self.playout.next[:count] - 1 - self.playout.resumed[:count]
+        self.bursts.update(count, there, (playing == 0) | (playing == 1))
         self._tell(sound.listen(count, energy, there))
         self._give_back(sound.hold[:count])
         heard = sound.pick(legs, self.rooms, energy)
@@ -392,7 +400,7 @@ class Engine:
         rtp["seq"][:count] = legs.seq[:count]
         rtp["timestamp"][:count] = legs.timestamp[:count]
         legs.sent[rows] += 1
-        self.reports.octets[:count] += self.outbox.size[:count].astype(np.int64) - RTP_HEADER
+        self.reports.octets[rows] += self.outbox.size[rows].astype(np.int64) - RTP_HEADER
         self.stages.lap("build")
         sent, failed = self.outbox.send()
         self.packets_sent += sent
@@ -521,8 +529,8 @@ class Engine:
             packets_late=int(playout.late[row]),
             packets_duplicate=int(playout.duplicate[row]),
             packets_rejected=int(legs.rejected[row]),
-            frames_concealed=int(legs.concealed[row]),
-            frames_played=int(legs.played[row]),
+            frames_concealed=int(self.bursts.lost[row]),
+            frames_played=int(self.bursts.heard[row]),
             jitter_ms=round(float(playout.jitter_ns[row]) / 1e6, 2),
             playout_delay_ms=round(playout.delay_ms(row), 1),
             round_trip_ms=round(trip, 1) if trip >= 0 else None,

@@ -71,8 +71,6 @@ class Legs(Columns):
         self.timestamp: NDArray[np.uint32] = self.column(np.uint32)
         self.ssrc: NDArray[np.uint32] = self.column(np.uint32)
         self.sent: NDArray[np.int64] = self.column(np.int64)
-        self.played: NDArray[np.int64] = self.column(np.int64)
-        self.concealed: NDArray[np.int64] = self.column(np.int64)
         self.rejected: NDArray[np.int64] = self.column(np.int64)
         self.last_seen: NDArray[np.int64] = self.column(np.int64)
         """Tick of the newest valid packet, or of joining."""

@@ -34,7 +34,15 @@ LEAST_MARGIN_MS = 6
 NO_MARGIN = np.int64(1) << 60
 MISORDER = 100
 """RFC 3550 appendix A.1: a sequence number further back than this is a restarted sender, not a late packet."""
-_ORIGIN = FRAME_BYTES << 20
+DROPOUT = 3000
+"""Nor is one further ahead than this the same stream after a loss (same place)."""
+RESTART_NS = 100_000_000
+"""A sender begins anew only after its old stream has ceased for so long, which is longer than any packet: who sends a
+part of it again is not heard."""
+_FIRST_FRAME = 1 << 20
+
+_NEVER = -(1 << 20)
+"""How far ahead a packet is whose sequence number is not believed."""
 
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
@@ -52,7 +60,7 @@ class Playout(Columns):
         self._first_delay = max(-(-min_delay_ms * 1_000_000 // FRAME_NS), 1)
         self.max_delay_ns = max_delay_ms * 1_000_000
         self.started: Bool = self.column(bool)
-        self.next: Int = self.column(np.int64)
+        self.next: Int = self.column(np.int64, fill=_FIRST_FRAME)
         """Frame that the coming tick plays."""
         self.ring: NDArray[np.uint8] = self.column(np.uint8, FRAMES, FRAME_BYTES)
         self.have: NDArray[np.uint8] = self.column(np.uint8, FRAMES, UNITS)
@@ -70,6 +78,8 @@ class Playout(Columns):
         self.duplicate: Int = self.column(np.int64)
         self.missing: Int = self.column(np.int64)
         """Frames missed in a row, up to now."""
+        self.resumed: Int = self.column(np.int64)
+        """First whole frame after the newest pause that was meant: timestamps went on, sequence numbers did not."""
         self.margin: Int = self.column(np.int64, fill=NO_MARGIN)
         self.margin_before: Int = self.column(np.int64, fill=NO_MARGIN)
         self.wait: Int = self.column(np.int64, fill=2)
@@ -100,10 +110,13 @@ class Playout(Columns):
         """
         fresh = ~self.started[rows]
         if fresh.any():
-            self._start(rows[fresh], seq[fresh], timestamp[fresh], arrival[fresh])
-        ahead = ((seq - self.seq[rows] + 0x8000) & 0xFFFF) - 0x8000
-        if ahead.min(initial=0) < -MISORDER:
-            self._restarted(rows, seq, ahead)
+            self._start(rows[fresh], seq[fresh], timestamp[fresh], arrival[fresh], now)
+        ahead = _ahead(seq, self.seq[rows])
+        strange = (ahead < -MISORDER) | (ahead > DROPOUT)
+        if strange.any():
+            self._restart(rows, seq, timestamp, arrival, now, np.flatnonzero(strange))
+            ahead = _ahead(seq, self.seq[rows])
+            ahead[(ahead < -MISORDER) | (ahead > DROPOUT)] = _NEVER
         elapsed = (((timestamp - self.timestamp[rows] + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000) // self.step[rows]
         position = self.position[rows] + elapsed
         position -= position % UNIT
@@ -112,7 +125,7 @@ class Playout(Columns):
         slack = position // FRAME_BYTES - due
         odd = newer & ((slack < 0) | (slack > AHEAD))
         if odd.any():
-            self._realign(rows, odd, slack, position)
+            self._realign(rows, odd, slack, position, now - arrival)
             due = self.next[rows]
             slack = position // FRAME_BYTES - due
         self.received[rows] += 1
@@ -122,14 +135,23 @@ class Playout(Columns):
             again = ~newer & (slack > -BEHIND) & (self._have_units[self._unit_index(rows, position)] != 0)
             again |= ahead == 0
             self.duplicate[rows] += again
-            wanted &= ~again
+            wanted &= ~again & (ahead != _NEVER)
             self.late[rows] += ~wanted & ~again
-            self._advance(rows[newer], ahead[newer], timestamp[newer], position[newer])
-            self._note_arrival(rows[newer], elapsed[newer], slack[newer], arrival[newer], now)
-        else:
-            self._advance(rows, ahead, timestamp, position)
-            self._note_arrival(rows, elapsed, slack, arrival, now)
+            rows, ahead, timestamp, arrival, samples, elapsed, slack = (
+                column[newer] for column in (rows, ahead, timestamp, arrival, samples, elapsed, slack)
+            )
+        self._advance(rows, ahead, timestamp, position[newer], elapsed > samples)
+        self._note_arrival(rows, elapsed, slack, arrival, now)
         return wanted, position
+
+    def note_others(self, rows: Int, seq: Int) -> None:
+        """Packets of the rows' streams that hold no voice (keypad events, comfort noise): they are not lost."""
+        begun = self.started[rows]
+        rows, seq = rows[begun], seq[begun]
+        ahead = _ahead(seq, self.seq[rows])
+        ahead[ahead > DROPOUT] = 0
+        np.add.at(self.received, rows, 1)
+        np.maximum.at(self.seq, rows, self.seq[rows] + ahead)
 
     def write(self, rows: Int, position: Int, samples: Int, inbox: Inbox, packets: Int) -> None:
         """Store the wanted ``packets`` of the inbox, one for each of ``rows``, of a byte codec."""
@@ -191,10 +213,21 @@ class Playout(Columns):
 
     def skip(self, rows: Int) -> None:
         """Give one frame of delay back: the frame due next is left out."""
-        self.next[rows] += 1
+        self._pass_over(rows)
         self.spare[rows] = self.pressing[rows] = False
         for margin in (self.margin, self.margin_before):
             margin[rows] -= np.where(margin[rows] < NO_MARGIN, FRAME_NS, 0)
+
+    def catch_up(self, count: int, frames: int) -> None:
+        """So many ticks were left out: what was due in them is over."""
+        rows = np.flatnonzero(self.started[:count])
+        for _ in range(min(frames, FRAMES)):
+            self._pass_over(rows)
+        self.next[rows] += max(frames - FRAMES, 0)
+
+    def _pass_over(self, rows: Int) -> None:
+        self._full[self._base[rows] + ((self.next[rows] - BEHIND) & (FRAMES - 1))] = 0
+        self.next[rows] += 1
 
     def close_window(self, count: int) -> None:
         """Every WINDOW_TICKS: judge which rows have delay to spare."""
@@ -216,36 +249,37 @@ class Playout(Columns):
     def _unit_index(self, rows: Int, position: Int) -> Int:
         return self._base[rows] * UNITS + ((position // UNIT) & (FRAMES * UNITS - 1))
 
-    def _start(self, rows: Int, seq: Int, timestamp: Int, arrival: Int) -> None:
-        known = self.first_seq[rows] != 0
+    def _start(self, rows: Int, seq: Int, timestamp: Int, arrival: Int, now: int) -> None:
+        """A stream begins; a packet that has waited for this tick is played as much later, that is not at all."""
+        known = self.received[rows] > 0
         # a restarted stream goes on counting where the old one stopped, so that losses stay those of the leg
         base = np.where(known, self.seq[rows] - self.first_seq[rows] + 1, 0)
         self.seq[rows] = seq - 1 + (1 << 16)
         self.first_seq[rows] = seq + (1 << 16) - base
         self.timestamp[rows] = timestamp
-        self.position[rows] = _ORIGIN
-        self.next[rows] = _ORIGIN // FRAME_BYTES - self._first_delay
+        self.position[rows] = (self.next[rows] + self._first_delay - _waited(now - arrival)) * FRAME_BYTES
         self.have[rows] = 0
         self.arrival[rows] = arrival
         self.missing[rows] = 0
         self.margin[rows] = self.margin_before[rows] = NO_MARGIN
         self.started[rows] = True
 
-    def _restarted(self, rows: Int, seq: Int, ahead: Int) -> None:
-        """Two successive packets far behind are a sender that began anew (RFC 3550 appendix A.1)."""
-        for i in np.flatnonzero(ahead < -MISORDER):
-            row = rows[i]
-            if seq[i] == self._bad_seq[row]:
-                ahead[i] = 1
-                span = self.seq[row] - self.first_seq[row]
-                self.seq[row] = seq[i] - 1 + (1 << 16)
-                self.first_seq[row] = self.seq[row] - span
-            self._bad_seq[row] = (seq[i] + 1) & 0xFFFF
+    def _restart(self, rows: Int, seq: Int, timestamp: Int, arrival: Int, now: int, strange: Int) -> None:
+        """Two successive packets far from the others are a sender that began anew (RFC 3550 appendix A.1)."""
+        row = rows[strange]
+        quiet = arrival[strange] - self.arrival[row] > RESTART_NS
+        anew = strange[quiet & (seq[strange] == self._bad_seq[row])]
+        self._start(rows[anew], seq[anew], timestamp[anew], arrival[anew], now)
+        self._bad_seq[row] = (seq[strange] + 1) & 0xFFFF
 
-    def _realign(self, rows: Int, odd: Bool, slack: Int, position: Int) -> None:
-        """The newest packet of a row came after its time, or lies beyond the ring: move the time line or the packet."""
+    def _realign(self, rows: Int, odd: Bool, slack: Int, position: Int, age: Int) -> None:
+        """The newest packet of a row came after its time, or lies beyond the ring: move the time line or the packet.
+
+        ``age``: ns since each packet came. One that is late because this tick is, is let go.
+        """
         which = np.flatnonzero(odd)
-        row, short = rows[which], -slack[which]
+        which = which[(slack[which] > 0) | (slack[which] + _waited(age[which]) < 0)]
+        row, short = rows[which], -slack[which] - _waited(age[which])
         margin = np.minimum(self.margin[row], self.margin_before[row])
         margin = np.where(margin < NO_MARGIN, np.maximum(margin, 0), 0)
         hold = (short > 0) & (short <= BEHIND) & (margin + short * FRAME_NS <= self.max_delay_ns)
@@ -261,7 +295,10 @@ class Playout(Columns):
         self.have[jumped] = 0
         self.margin[jumped] = self.margin_before[jumped] = NO_MARGIN
 
-    def _advance(self, rows: Int, ahead: Int, timestamp: Int, position: Int) -> None:
+    def _advance(self, rows: Int, ahead: Int, timestamp: Int, position: Int, gap: Bool) -> None:
+        paused = np.flatnonzero(gap & (ahead == 1))
+        if len(paused):
+            self.resumed[rows[paused]] = -(-position[paused] // FRAME_BYTES)
         self.seq[rows] += ahead
         self.timestamp[rows] = timestamp
         self.position[rows] = position
@@ -287,3 +324,15 @@ class Playout(Columns):
             piece = np.ascontiguousarray(head[packets[sel], start : start + UNIT])
             self._ring_units[at] = piece.view(f"V{UNIT}")[:, 0]
             self._have_units[at] = 1
+
+
+def _ahead(seq: Int, highest: Int) -> Int:
+    """``seq - highest`` on the circle of 16-bit sequence numbers."""
+    distance: Int = ((seq - highest + 0x8000) & 0xFFFF) - 0x8000
+    return distance
+
+
+def _waited(age: Int) -> Int:
+    """Frames for which a packet lay in the kernel because no tick came, by its age in ns: one tick's wait is usual."""
+    frames: Int = np.maximum(age - FRAME_NS, 0) // FRAME_NS
+    return frames

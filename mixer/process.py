@@ -88,8 +88,9 @@ class Clock:
         self.ticks = self.late = self.skipped = 0
         self._busy = self._worst = 0.0
 
-    def wait(self) -> None:
-        """Sleep until the next tick is due. Being more than MAX_CATCH_UP late skips ticks."""
+    def wait(self) -> int:
+        """Sleep until the next tick is due. Being more than MAX_CATCH_UP late skips ticks; returns how many."""
+        skipped = 0
         left = self._next - time.monotonic()
         if left > 0:
             time.sleep(left)
@@ -97,9 +98,11 @@ class Clock:
             self.late += 1
             behind = int(-left / TICK)
             if behind > MAX_CATCH_UP:
-                self.skipped += behind - MAX_CATCH_UP
-                self._next += (behind - MAX_CATCH_UP) * TICK
+                skipped = behind - MAX_CATCH_UP
+                self.skipped += skipped
+                self._next += skipped * TICK
         self._next += TICK
+        return skipped
 
     def count(self, used: float, lasted: float) -> None:
         """A tick ``used`` so many seconds of the processor and ``lasted`` so many of the clock.
@@ -137,7 +140,7 @@ def serve(link: Link, engine: Engine) -> NoReturn:
     """Tick until told to stop, which raises Stop."""
     clock = Clock()
     while True:
-        clock.wait()
+        engine.skip(clock.wait())
         begin, used = time.perf_counter(), time.thread_time()
         for command in link.receive():
             engine.apply(command)

@@ -164,8 +164,11 @@ class LossBurst(Columns):
         self._open: NDArray[np.bool_] = self.column(bool, fill=True)
         """The row's last frame was missing."""
 
-    def update(self, count: int, there: NDArray[np.bool_]) -> None:
-        """Take one tick of rows 0..count-1. ``there``: bool[count], the frame due was there."""
+    def update(self, count: int, there: NDArray[np.bool_], meant: NDArray[np.bool_]) -> None:
+        """Take one tick of rows 0..count-1. ``there``: bool[count], the frame due was there.
+
+        ``meant``: bool[count], what was missing before it was a pause of the sender (silence suppression).
+        """
         self.heard[:count] += there
         was_open = self._open[:count]
         gone = np.logical_not(there)
@@ -173,7 +176,7 @@ class LossBurst(Columns):
             back = np.flatnonzero(was_open & there)
             if len(back):
                 run = self._run[back]
-                real = run <= PAUSE_TICKS
+                real = (run <= PAUSE_TICKS) & ~meant[back]
                 self.lost[back] += np.where(real, run, 0)
                 self.bursts[back] += real
                 self._run[back] = 0

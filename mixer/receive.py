@@ -153,10 +153,16 @@ class Receiver:
         if not audio.all():
             self._other_kinds(at, rows, kind, size)
             audio |= kind == PT_OTHER_LAW
+            others = good & ~audio
+            voiceless = rows[others], inbox.rtp["seq"][at[others]].astype(np.int64)
             at, rows, size, stamps = at[audio], rows[audio], size[audio], stamps[audio]
+        else:
+            voiceless = None
         self._stages.lap("demux")
         for batch in self._rounds(rows):
             self._place(at[batch], rows[batch], size[batch], stamps[batch], now)
+        if voiceless is not None:
+            self._playout.note_others(*voiceless)
         self._stages.lap("playout")
 
     def _place(self, at: Int, rows: Int, size: Int, stamps: Int, now: int) -> None:

@@ -16,8 +16,6 @@ from .table import Columns
 
 CONCEAL_FRAMES = 3
 """A loss longer than 60 ms is silence (ITU-T G.711 Appendix I)."""
-PAUSE_FRAMES = 25
-"""What is missing longer than 500 ms was not lost: the far side does not send."""
 MAX_CONCEALED = 256
 """Rows a tick; when more lose a frame at once, it is this machine that is late, and it must not become later."""
 _HISTORY = 3
@@ -85,7 +83,6 @@ class Voices(Columns):
             self._fill(np.flatnonzero(~there), legs, playout, audible)
         np.einsum("ij,ij->i", pcm, pcm, out=self.energy[:count])
         self.energy[:count] /= SAMPLES_8K
-        legs.played[:count] += there
         return payload, there
 
     def shorten(self, rows: Int, legs: Legs, playout: Playout) -> None:
@@ -103,9 +100,8 @@ class Voices(Columns):
         """No frame for these rows: silence, or for the first 60 ms of a loss what the voice would have gone on as."""
         self.pcm[gone] = 0
         missing = playout.missing[gone]
-        lost = playout.started[gone] & (missing <= PAUSE_FRAMES) & ~legs.key_held[gone]
-        legs.concealed[gone[lost]] += 1
-        rows = gone[lost & audible[gone] & (missing <= CONCEAL_FRAMES) & (legs.codec[gone] < G722)][:MAX_CONCEALED]
+        lost = playout.started[gone] & (missing <= CONCEAL_FRAMES) & ~legs.key_held[gone]
+        rows = gone[lost & audible[gone] & (legs.codec[gone] < G722)][:MAX_CONCEALED]
         if not len(rows):
             return
         alaw = (legs.codec[rows] == PCMA)[:, None]

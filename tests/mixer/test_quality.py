@@ -81,7 +81,7 @@ def played(there: NDArray[np.bool_]) -> LossBurst:
     """A tracker after there[ticks, rows]."""
     tracker = LossBurst(there.shape[1])
     for row in there:
-        tracker.update(there.shape[1], row)
+        tracker.update(there.shape[1], row, np.zeros(there.shape[1], np.bool_))
     return tracker
 
 

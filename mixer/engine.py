@@ -178,8 +178,10 @@ class Engine:
 
     def _set_media(self, row: int, media: LegMedia) -> None:
         legs = self.legs
-        before = legs.media[row]
+        before, held = legs.media[row], not legs.sends[row]
         legs.set_media(row, media)
+        if held and media.send and self.sound.music.forget(row):
+            self._emit(Music(legs.names[row], False, False))
         codec = int(legs.codec[row])
         lane = int(legs.lane[row])
         moved = media.remote != before.remote or not self.demux.key[row]
@@ -314,13 +316,13 @@ class Engine:
         count = legs.count
         audible = sound.hold[:count] > 0
         payload, there = self.voices.decode(self._voice_plan, legs, self.playout, audible)
+        playing = self.playout.next[:count] - 1 - self.playout.resumed[:count]
+        self.bursts.update(count, there, (playing == 0) | (playing == 1))
         wide = self.wide.active
         if wide:
             self.wide.decode(self.playout, payload, there, audible, self.voices.energy)
         stages.lap("decode")
         energy = self.voices.energy[:count]
-        playing = self.playout.next[:count] - 1 - self.playout.resumed[:count]
-        self.bursts.update(count, there, (playing == 0) | (playing == 1))
         self._tell(sound.listen(count, energy, there))
         self._give_back(sound.hold[:count])
         heard = sound.pick(legs, self.rooms, energy)

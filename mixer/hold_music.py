@@ -79,11 +79,12 @@ class HoldMusicDetector(Columns):
         result: NDArray[np.bool_] = ~self.playing[:count] & (self._even[:count] <= _UNDECIDED)
         return result
 
-    def forget(self, row: int) -> None:
-        """Judge the row anew (the far side took us off hold)."""
-        expected = self.expected[row]
+    def forget(self, row: int) -> bool:
+        """Judge the row anew (the far side took us off hold). Returns whether it was playing."""
+        playing, expected = bool(self.playing[row]), self.expected[row]
         self.reset(row)
         self.expected[row] = expected
+        return playing
 
     def update(self, count: int, energy: Float) -> tuple[Int, Int]:
         """Take one tick of rows 0..count-1; returns the rows that began and those that ceased to play.

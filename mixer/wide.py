@@ -255,13 +255,17 @@ class WideMix:
         audible: NDArray[np.bool_],
         energy: Float,
     ) -> None:
-        """The current frame of every wideband leg that is not silent beyond doubt, and its energy."""
+        """The current frame of every wideband leg that is not silent beyond doubt, and its energy.
+
+        ``there`` is cleared where nothing was decoded: such a frame teaches nothing about the row's noise.
+        """
         for row, leg in self._legs.items():
             missing = int(playout.missing[row]) if playout.started[row] else CONCEAL_FRAMES + 1
             if leg.codec == OPUS:
                 frame = int(playout.next[row]) - 1
                 if not leg.decode_packets(frame, bool(there[row]), missing, bool(audible[row])):
                     energy[row] = 0
+                    there[row] = False
                     continue
             else:
                 leg.decode_frame(payload[row].tobytes() if there[row] else None, missing)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mixer.protocol import Music, RoomSettings, SetLeg, SetRoom
+from mixer.protocol import Music, RoomSettings, SetLeg, SetRoom, UpdateLeg
 from tests.mixer.sound import active_level, at_level
 from tests.mixer.voice import tone, vowels
 from tests.mixer.world import Float, Network, World, level
@@ -88,6 +90,23 @@ def test_n8_whoever_plays_music_after_putting_us_on_hold_is_silenced_in_any_case
     world.run(9)
     assert Music("player", True, True) in world.events
     assert level(listener.recording(1), 440) < 30
+
+
+def test_n8_who_takes_us_off_hold_is_heard_at_once() -> None:
+    world = World()
+    room = RoomSettings(silence_music=True)
+    holder = world.call("holder", tone=440, room=room)
+    listener = world.call("listener", room=room)
+    media = world.engine.legs.media[0]
+    world.engine.apply(UpdateLeg("holder", replace(media, send=False)))
+    world.run(9)
+    assert Music("holder", True, True) in world.events
+    holder.pcm = speech(-20)
+    world.engine.apply(UpdateLeg("holder", media))
+    world.run(1)
+    assert Music("holder", False, False) in world.events
+    assert heard_level(world, "listener", 0.8) > -35
+    assert len(listener.heard) == 500
 
 
 @pytest.mark.parametrize("codec", ["PCMA", "OPUS"])

@@ -119,3 +119,19 @@ def test_silent_opus_legs_are_mostly_not_decoded_and_the_first_word_is_whole(mon
     loud = np.flatnonzero(heard > 2000)
     assert len(loud) >= 0.35 * 50  # the half second of voice, less the way to the listener
     assert (np.diff(loud) == 1).all()
+
+
+@pytest.mark.parametrize("level_dbov", [-55, -60])
+def test_the_room_noise_of_a_silent_opus_leg_stays_out_of_the_mix(level_dbov: int) -> None:
+    world = World()
+    noise = np.random.default_rng(1).normal(0, 32768 * 10 ** (level_dbov / 20), 3 * RATE)
+    world.call("silent", codec="OPUS", pcm=noise)
+    listener = world.call("listener")
+    world.run(4)
+    listener.heard.clear()
+    row = world.engine.legs.row_of["silent"]
+    mixed = 0
+    for _ in range(250):
+        world.tick()
+        mixed += int(world.engine.sound.hold[row] > 0)
+    assert mixed <= 40

@@ -87,7 +87,7 @@ class Report:
     control_first_mib: float = 0.0
     control_last_mib: float = 0.0
     memory: list[tuple[float, int, float, float]] = field(default_factory=list)
-    """Seconds, legs, MiB of all, MiB of control."""
+    """Seconds, legs, MiB of all, MiB of control; memory of their own, without what other programs share with them."""
     records: int = 0
     incomplete: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -174,7 +174,7 @@ class Meddler(threading.Thread):
                 self._report.mutes += 1
 
     def _note_memory(self, now: float, legs: int) -> None:
-        every, control = usage.memory_mib(self._server.pids), usage.memory_mib(self._server.control)
+        every, control = usage.private_mib(self._server.pids), usage.private_mib(self._server.control)
         self._report.memory.append((round(now, 1), legs, round(every, 1), round(control, 1)))
 
     def _kill(self) -> None:

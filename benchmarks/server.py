@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from benchmarks import usage
 from benchmarks.ports import free_port, free_range
+from bootstrap.place import SERVER_ENVIRONMENT
 
 PROGRAM = [sys.executable, "-P", "-m", "control.cli"]
 READY_SECONDS = 30
@@ -39,6 +40,7 @@ class Server:
         self._log = folder / "server.log"
         self._environment = {
             **os.environ,
+            **SERVER_ENVIRONMENT,
             "VECHE_HTTP__PORT": str(self.http[1]),
             "VECHE_SIP__PORT": str(self.sip[1]),
             "VECHE_MEDIA__PORTS": free_range(lanes),

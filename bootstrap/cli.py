@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from bootstrap import checks, debian, portal, pythonenv
-from bootstrap.place import PYTHON, SetupError, say
+from bootstrap.place import PYTHON, SERVER_ENVIRONMENT, SetupError, say
 
 ABOUT = """Veche, a telephone operator's conference server.
 
@@ -109,6 +109,8 @@ def _control(options: argparse.Namespace, rest: Sequence[str]) -> int:
         return _control_help(options, rest)
     pythonenv.ensure()
     if options.name == "run":
+        for name, value in SERVER_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         portal.ensure_built()
     return _replace_process("control.cli", [options.name, *rest])
 

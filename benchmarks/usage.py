@@ -20,16 +20,6 @@ def tree(pid: int) -> list[int]:
         return []
 
 
-def private_mib(pids: list[int]) -> float:
-    """Memory that is nobody else's: what a leak would add to. Unlike the proportional size it does not change when
-    another program begins or ends to use the same libraries."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total += psutil.Process(pid).memory_full_info().uss
-    return total / (1 << 20)
-
-
 def running(module: str, pids: list[int]) -> list[int]:
     """Those of ``pids`` that are ``python -m module``."""
     found = []

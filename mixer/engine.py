@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -108,7 +107,7 @@ class Engine:
         self.player = Player(capacity)
         self.reports = Reports(capacity, fds, cname)
         self.keypad = Keypad()
-        self.wide = WideMix(capacity)
+        self.wide = WideMix(capacity, self._comfort)
         self.receiver = Receiver(self.legs, self.demux, self.playout, self, inbox or Inbox(), self.stages)
         self.outbox = outbox or Outbox(capacity)
         self._output = G711Output(capacity)
@@ -338,8 +337,7 @@ class Engine:
         else:
             self.outbox.rtp["payload"][g711] = frames
         if wide:
-            wide_noise = partial(comfort.samples, tick=self.ticks) if comfort else None
-            self.wide.encode(legs, self.outbox, wide_noise, legs_hear)
+            self.wide.encode(legs, self.outbox, legs_hear, self.ticks)
         stages.lap("encode")
 
     def _played(self, count: int) -> tuple[dict[int, Batch], dict[int, Batch]]:

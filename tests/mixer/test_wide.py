@@ -135,3 +135,23 @@ def test_the_room_noise_of_a_silent_opus_leg_stays_out_of_the_mix(level_dbov: in
         world.tick()
         mixed += int(world.engine.sound.hold[row] > 0)
     assert mixed <= 40
+
+
+@pytest.mark.parametrize("codec", ["G722", "OPUS"])
+def test_who_begins_to_speak_hears_the_others_go_on_without_a_click(codec: str) -> None:
+    world = World()
+    world.call("talker", codec=codec, tone=TONE)
+    speaker = world.call("speaker", codec=codec)
+    world.call("listener", codec=codec)
+    rate = speaker.rate
+    world.engine.apply(SetLeg("speaker", mute=True))
+    speaker.pcm = 5000 * np.sin(2 * np.pi * 300 * np.arange(rate) / rate)
+    world.run(1)
+    for mute in (False, True, False):
+        world.engine.apply(SetLeg("speaker", mute=mute))
+        world.run(1)
+    heard = speaker.recording(3.2)
+    natural = 6000 * (2 * np.pi * TONE / rate) ** 2
+    assert np.abs(np.diff(heard, 2)).max() < natural * 1.5 + 60
+    peaks = np.abs(heard.reshape(-1, rate // 50)).max(axis=1)
+    assert peaks.max() / peaks.min() < 1.3

@@ -6,6 +6,7 @@ runs on into its beginning. It is played in order, so there is no seam anywhere,
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -24,8 +25,17 @@ _REFERENCE_RATE: Final = 8000
 Float = NDArray[np.float32]
 
 
+@cache
+def shared_noise() -> ComfortNoise:
+    """The noise of this process. It takes some 60 ms to make, so it is to be asked for before there is a tick."""
+    noise = ComfortNoise()
+    for rate in (8000, 16000, 48000):
+        noise.samples(rate, 0)
+    return noise
+
+
 class ComfortNoise:
-    """The noise at every rate and in every law; made when first asked for, the same sound everywhere.
+    """The noise at every rate and in every law, the same sound everywhere; other rates are made when first asked for.
 
     ``level_dbov``: its level in the telephone band. ``seed``: another seed is another noise.
     """

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import address, quality, rtcp
-from .comfort import ComfortNoise
+from .comfort import shared_noise
 from .datagrams import ADDRESS, FRAME_BYTES, RTP_HEADER, Inbox, Outbox
 from .demux import Demux
 from .keypad import Keypad
@@ -103,7 +103,7 @@ class Engine:
         self.voices = Voices(capacity)
         self.sound = Sound(capacity)
         self.bursts = LossBurst(capacity)
-        self._comfort = ComfortNoise() if comfort_noise else None
+        self._comfort = shared_noise() if comfort_noise else None
         self.player = Player(capacity)
         self.reports = Reports(capacity, fds, cname)
         self.keypad = Keypad()

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
+from .comfort import shared_noise
 from .datagrams import boost_priority
 from .engine import TICKS_PER_SECOND, Engine
 from .protocol import Assume, Decoder, Message, Ping, Pong, ProtocolError, Ready, Shutdown, encode
@@ -165,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for ignored in (signal.SIGINT, signal.SIGTERM):  # control says when to stop; a terminal's ^C reaches both of us
         signal.signal(ignored, signal.SIG_IGN)
     boost_priority()
+    shared_noise()
     link = Link(socket.socket(fileno=options.control))
     link.send([Ready(os.getpid())])
     try:

@@ -52,6 +52,11 @@ class Sound(Columns):
         self.limiter = Limiter(capacity)
         self.hold: Int = self.column(np.int64)
         """Ticks for which the row stays in the mix."""
+        self._mixed: Bool = self.column(bool)
+        """The row was in the mix in the tick before."""
+        self._kept_out: Bool = self.column(bool)
+        """It would have been, but was not let in."""
+        self._any_kept_out = False
         self._parts = (self.talk, self.music, self.levels, self.talkers)
         self._gains = False
 
@@ -90,14 +95,28 @@ class Sound(Columns):
     def pick(self, legs: Legs, rooms: Rooms, energy: Float) -> Int:
         """Rows whose voice is in the mix: above their gate, not muted, and among the loudest of their conference."""
         count = legs.count
-        heard = (self.hold[:count] > 0) & legs.hears[:count] & ~legs.mute[:count] & ~legs.key_held[:count]
+        audible = self.hold[:count] > 0
+        heard = audible & legs.hears[:count] & ~legs.mute[:count] & ~legs.key_held[:count]
         playing = self.music.playing[:count]
         if playing.any():
             heard &= ~(playing & (rooms.silences_music[legs.room[:count]] | self.music.expected[:count]))
         rows = np.flatnonzero(heard)
-        if not len(rows):
-            return rows
-        return rows[self.talkers.select(rows, legs.room[rows], energy[rows], rooms.talkers)]
+        rows = rows[self.talkers.select(rows, legs.room[rows], energy[rows], rooms.talkers)]
+        return self._turn(rows, audible & ~heard)
+
+    def _turn(self, rows: Int, kept_out: Bool) -> Int:
+        """Who is muted or unmuted in the middle of a sound is faded: rows that are in the mix in this tick."""
+        count = len(kept_out)
+        any_kept_out = bool(kept_out.any())
+        leaving = rows[:0]
+        if any_kept_out or self._any_kept_out:
+            leaving = np.flatnonzero(kept_out & self._mixed[:count])
+            self.talkers.turn(rows[self._kept_out[rows]], leaving)
+            self._kept_out[:count] = kept_out
+            self._any_kept_out = any_kept_out
+        self._mixed[:count] = False
+        self._mixed[rows] = True
+        return np.sort(np.concatenate((rows, leaving))) if len(leaving) else rows
 
     def treat(self, legs: Legs, rows: Int, frames: Float) -> None:
         """Bring the voices float32[len(rows), samples] of picked rows to their level, in place."""

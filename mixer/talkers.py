@@ -77,6 +77,13 @@ class TalkerSelector(Columns):
             return chosen
         return self._turn(rows, energy, chosen)
 
+    def turn(self, entering: Int, leaving: Int) -> None:
+        """After select(): fade these rows in, and those out, that come and go in the middle of a sound for other
+        reasons."""
+        self._entering[entering] = True
+        self._leaving[leaving] = True
+        self._fading = self._fading or bool(len(entering) or len(leaving))
+
     def fade(self, rows: Int, frames: Float) -> None:
         """Fade in and out, in place, the frames float32[len(rows), samples] of selected rows that need it now."""
         if not self._fading:

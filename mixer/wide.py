@@ -92,9 +92,8 @@ class WideLeg:
         self.codec = codec
         self.frame = samples_per_tick(int(RATES[codec]))
         self.pcm: Float = np.zeros(self.frame, np.float32)
-        self.heard = False
-        """Was in the mix in the last tick."""
         self._decoder: Decoder = make_decoder(_NAMES[codec])
+        self._sounding = False
         self._stream: Stream | None = None
         self._packets: dict[int, bytes] = {}
         self._rest: Float = np.zeros(0, np.float32)
@@ -111,14 +110,11 @@ class WideLeg:
             self._packets = {u: p for u, p in self._packets.items() if u > newest - MAX_PACKETS}
         self._packets[unit] = payload
 
-    def decode_frame(self, payload: bytes | None, missing: int) -> None:
-        """G.722: the frame's bytes, or None for ``missing`` frames in a row without any."""
-        if payload is not None:
-            self._fit(self._decoder.decode(payload))
-        else:
-            self._gap(missing)
+    def decode_frame(self, payload: bytes | None) -> None:
+        """G.722: the frame's bytes, or None for one that was lost."""
+        self._fit(self._decoder.conceal() if payload is None else self._decoder.decode(payload))
 
-    def decode_packets(self, frame: int, there: bool, missing: int, audible: bool) -> bool:
+    def decode_packets(self, frame: int, there: bool, audible: bool) -> bool:
         """Opus: whatever packets begin in ``frame``; one packet may last for several.
 
         False when nothing was decoded because the leg, not ``audible`` before, goes on being silent by its packets.
@@ -136,9 +132,10 @@ class WideLeg:
             self._silent_size += (max(map(len, packets)) - self._silent_size) * 0.3
         if there and len(self._rest) >= self.frame:
             self.pcm, self._rest = self._rest[: self.frame], self._rest[self.frame :][: 6 * self.frame]
+            self._sounding = True
         else:
             self._rest = self._rest[:0]
-            self._gap(missing)
+            self._fit(self._decoder.conceal())
         return True
 
     def _stays_silent(self, packets: list[bytes]) -> bool:
@@ -151,9 +148,15 @@ class WideLeg:
             return False
         self._unheard += 1
         self._skipped = packet
-        if self._unheard == 1:
-            self.pcm = np.zeros(self.frame, np.float32)
+        self.silence()
         return True
+
+    def silence(self) -> None:
+        """There is nothing to be heard in this tick."""
+        if self._sounding:
+            self.pcm = np.zeros(self.frame, np.float32)
+            self._rest = self._rest[:0]
+            self._sounding = False
 
     @property
     def stream(self) -> Stream:
@@ -163,17 +166,12 @@ class WideLeg:
         return self._stream
 
     def _fit(self, pcm: Float) -> None:
+        self._sounding = True
         if len(pcm) == self.frame:
             self.pcm = pcm
         else:
             self.pcm = np.zeros(self.frame, np.float32)
             self.pcm[: len(pcm)] = pcm[: self.frame]
-
-    def _gap(self, missing: int) -> None:
-        if missing <= CONCEAL_FRAMES:
-            self._fit(self._decoder.conceal())
-        else:
-            self.pcm = np.zeros(self.frame, np.float32)
 
 
 class Resamplers:
@@ -302,16 +300,19 @@ class WideMix:
 
         ``there`` is cleared where nothing was decoded: such a frame teaches nothing about the row's noise.
         """
+        over = (playout.missing[: len(there)] > CONCEAL_FRAMES).tolist()
         for row, leg in self._legs.items():
-            missing = int(playout.missing[row]) if playout.started[row] else CONCEAL_FRAMES + 1
+            if over[row]:
+                leg.silence()
+                continue
             if leg.codec == OPUS:
                 frame = int(playout.next[row]) - 1
-                if not leg.decode_packets(frame, bool(there[row]), missing, bool(audible[row])):
+                if not leg.decode_packets(frame, bool(there[row]), bool(audible[row])):
                     energy[row] = 0
                     there[row] = False
                     continue
             else:
-                leg.decode_frame(payload[row].tobytes() if there[row] else None, missing)
+                leg.decode_frame(payload[row].tobytes() if there[row] else None)
             energy[row] = np.dot(leg.pcm, leg.pcm) / leg.frame
 
     def sum(

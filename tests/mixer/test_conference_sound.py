@@ -194,3 +194,17 @@ def test_an_hour_of_clock_drift_makes_no_click(ppm: int) -> None:
         assert bend.max() < 3 * natural
         assert np.abs(heard.reshape(-1, 80)).max(axis=1).min() > 2500
         listener.heard.clear()
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "G722", "OPUS"])
+def test_muting_and_unmuting_in_the_middle_of_a_word_does_not_click(codec: str) -> None:
+    world = World()
+    talker = world.call("talker", codec=codec, tone=310)
+    listener = world.call("listener", codec=codec)
+    world.run(1)
+    for mute in (True, False, True):
+        world.engine.apply(SetLeg("talker", mute=mute))
+        world.run(0.31)
+    bend = np.abs(np.diff(listener.recording(1.2), 2)).max()
+    assert bend < 2.5 * 6000 * (2 * np.pi * 310 / talker.rate) ** 2 + 300 * 8000 / talker.rate
+    assert np.abs(listener.recording(0.2)).max() < 200

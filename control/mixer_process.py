@@ -8,7 +8,11 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from mixer.protocol import Assume, Decoder, Message, Ping, Pong, ProtocolError, Ready, Shutdown, encode
+
+log = structlog.get_logger(__name__)
 
 PING_SECONDS = 0.25
 HANG_SECONDS = 1.5
@@ -114,12 +118,19 @@ class MixerProcess:
                         if not self._ready.done():
                             self._ready.set_result(None)
                     elif not isinstance(message, Pong):
-                        self.handler(message)
+                        self._handle(message)
             self.failure = self.failure or "its socket closed"
         except (ConnectionError, ProtocolError) as error:
             self.failure = str(error)
         if not self._ready.done():
             self._ready.set_exception(ConnectionError(self.failure))
+
+    def _handle(self, message: Message) -> None:
+        """What goes wrong here in taking one message is no fault of the mixer's, which must not be ended for it."""
+        try:
+            self.handler(message)
+        except Exception:
+            log.exception("mixer message not taken", message=type(message).__name__)
 
     async def _ping(self) -> None:
         """Ends when the mixer has given no sign of life for HANG_SECONDS."""

@@ -1,8 +1,8 @@
 """Everyone hears the others: the sum of a conference without one's own voice, G.711 legs all at once.
 
-Who is in the mix: sound.py. Everybody else in a conference hears the
-same frame, so it is encoded once per conference and law; one more frame for each who is heard or has a listening gain
-of his own. Sums are float32, exact for whole numbers up to 2**24 (512 legs at full scale), and clipped once.
+Who is in the mix: sound.py. Everybody else in a conference hears the same frame, so it is encoded once per conference
+and law; one more frame for each who is heard or has a listening gain of his own. Sums are float32, exact for whole
+numbers up to 2**24 (512 legs at full scale), and bent below full scale once, at the end.
 """
 
 from __future__ import annotations

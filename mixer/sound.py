@@ -1,7 +1,7 @@
 """What makes a conference sound good: who is in the mix, at what level, and what is kept out of it.
 
 Per tick: ``listen`` looks at every row's frame, ``pick`` says whose voice is in the mix, ``treat`` brings those voices
-to their level, ``limit`` keeps the sums in bounds.
+to their level; ``limiter`` keeps the sums in bounds.
 """
 
 from __future__ import annotations

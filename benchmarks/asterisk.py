@@ -110,6 +110,10 @@ class Asterisk:
         """Nothing: Asterisk does not tell."""
         return []
 
+    def warnings(self) -> str:
+        """Not looked at."""
+        return ""
+
     def close(self) -> None:
         if self._closed:
             return

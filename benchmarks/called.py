@@ -67,6 +67,9 @@ class CalledServer:
         known = {field.name for field in fields(Load)}
         return [Load(**{k: v for k, v in mixer.items() if k in known}, stages_us={}) for mixer in mixers]
 
+    def warnings(self) -> str:
+        return self._server.complaints().strip()
+
     def close(self) -> None:
         if not self._closed:
             self._closed = True

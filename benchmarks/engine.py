@@ -82,6 +82,10 @@ class Engine:
         loads, self._loads = self._loads, []
         return loads
 
+    def warnings(self) -> str:
+        """Nothing: a mixer does not log."""
+        return ""
+
     def close(self) -> None:
         """Shut the mixer down; kill it when it does not obey. Calling it again does nothing."""
         if self._process.returncode is not None:

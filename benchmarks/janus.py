@@ -125,6 +125,10 @@ class Janus:
         """Nothing: Janus does not tell."""
         return []
 
+    def warnings(self) -> str:
+        """Not looked at."""
+        return ""
+
     def close(self) -> None:
         if self._closed:
             return

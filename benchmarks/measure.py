@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Protocol
 
+import numpy as np
+
 from benchmarks import usage
 from benchmarks.delay import delay_ms
 from benchmarks.engine import Floor
@@ -37,6 +39,9 @@ class Target(Protocol):
         """How the ticks fared since it was asked last; nothing when that is not known."""
 
     def close(self) -> None: ...
+
+    def warnings(self) -> str:
+        """What it logged as such; to be asked after close()."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Result:
     runs: int
     refused_calls: int
     share_min: float
+    """Part of its frames that the worst leg got, of those that got in."""
     share_median: float
     worst_gap_ms: float
     duplicates: int
@@ -94,6 +100,7 @@ class Result:
     late_ticks: int
     stages_us: dict[str, float]
     """Microseconds a leg and tick per stage, when asked for."""
+    warnings: str
 
     @property
     def ratio(self) -> float:
@@ -124,7 +131,9 @@ def measure(seating: Seating, target: Target, lanes: int, timing: Timing) -> Res
         floor = _floor(phones, lanes, timing)
     finally:
         phones.close()
+    absent = [leg for leg, place in enumerate(places) if place is None]
     heard = [window.heard for window in windows]
+    shares = [np.delete(one.share, absent) for one in heard]
     costs = [round(window.cpu_us, 2) for window in windows]
     profiled = [load.stages_us for load in loads if load.stages_us]
     return Result(
@@ -134,12 +143,12 @@ def measure(seating: Seating, target: Target, lanes: int, timing: Timing) -> Res
         codec=seating.codec,
         seconds=timing.seconds,
         runs=len(windows),
-        refused_calls=sum(place is None for place in places),
-        share_min=min(float(one.share.min()) for one in heard),
-        share_median=round(median(float(median(one.share)) for one in heard), 4),
+        refused_calls=len(absent),
+        share_min=min(float(share.min(initial=1)) for share in shares),
+        share_median=round(median(float(median(share)) if len(share) else 0.0 for share in shares), 4),
         worst_gap_ms=round(max(float(one.worst_gap.max()) for one in heard) * 1000, 1),
         duplicates=sum(one.duplicates for one in heard),
-        verdict=judge(seating, heard[-1]),
+        verdict=judge(seating, heard[-1], absent),
         cpu_us=round(median(costs), 2),
         cpu_us_runs=costs,
         mixing_us=round(median(window.mixing_us for window in windows), 2),
@@ -157,6 +166,7 @@ def measure(seating: Seating, target: Target, lanes: int, timing: Timing) -> Res
             stage: round(sum(one.get(stage, 0.0) for one in profiled) / len(profiled) / seating.legs, 3)
             for stage in (profiled[0] if profiled else ())
         },
+        warnings=target.warnings(),
     )
 
 

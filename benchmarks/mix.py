@@ -134,6 +134,8 @@ def show(result: Result, wrong: Sequence[str]) -> None:
     if result.stages_us:
         stages = "  ".join(f"{stage} {us:.2f}" for stage, us in result.stages_us.items())
         print(f"       us a leg and tick: {stages}")
+    for line in result.warnings.splitlines():
+        print(f"       the server warned: {line}")
     for complaint in wrong:
         print(f"       NOT MET: {complaint}")
     sys.stdout.flush()

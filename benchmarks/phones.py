@@ -250,6 +250,8 @@ class PhoneBank:
         # frames are numbered from the first heard; the last ones may still be on their way
         self.run(seconds + 0.2, between)
         self._heard = None
+        silent = np.where(self._last > 0, time.time() - 0.2 - self._last, 0)
+        np.maximum(heard.worst_gap, silent, out=heard.worst_gap)
         heard.refused = self.refused - before
         return heard
 
@@ -301,6 +303,10 @@ class PhoneBank:
         timestamp = batch.rtp["timestamp"][rows].astype(np.int64)
         fresh = heard.origin[who] < 0
         heard.origin[who[fresh]] = timestamp[fresh]
+        came = info["seconds"][rows] + info["nanoseconds"][rows] / 1e9
+        gap = np.where(self._last[who] > 0, came - self._last[who], 0)
+        np.maximum.at(heard.worst_gap, who, gap)
+        self._last[who] = came
         elapsed = (timestamp - heard.origin[who]) & 0xFFFFFFFF
         frame = elapsed // self._step[who]
         inside = (frame < heard.frames) & (elapsed % self._step[who] == 0)
@@ -310,13 +316,9 @@ class PhoneBank:
         slot = frame % FRAMES_KEPT
         heard.audio[who, slot] = batch.data[rows, HEADER : HEADER + self._widest]
         heard.sizes[who, slot] = size[rows]
-        came = info["seconds"][rows] + info["nanoseconds"][rows] / 1e9
-        gap = np.where(self._last[who] > 0, came - self._last[who], 0)
-        np.maximum.at(heard.worst_gap, who, gap)
-        self._last[who] = came
         for at in np.flatnonzero(who == self._watch):
             row = rows[at]
-            heard.watched.append((float(came[at]), batch.data[row, HEADER : HEADER + size[row]].tobytes()))
+            heard.watched.append((float(came[inside][at]), batch.data[row, HEADER : HEADER + size[row]].tobytes()))
 
 
 def _laid_out(streams: Sequence[Stream]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -6,6 +6,7 @@ syllables: a hum below the tones and formants above them, rising and falling fou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -150,12 +151,17 @@ class Verdict:
     """Lowest and highest level of a talker as heard, relative to as sent."""
 
 
-def judge(seating: Seating, heard: Heard) -> Verdict:
-    """Compare what the legs heard with what they should: of each room if G.711 is all there is, else of some rooms."""
+def judge(seating: Seating, heard: Heard, absent: Sequence[int] = ()) -> Verdict:
+    """Compare what the legs heard with what they should: of each room if G.711 is all there is, else of some rooms.
+
+    ``absent``: legs that did not get in; nobody hears them, and what they hear does not matter.
+    """
     room, tone = seating.room_of(), seating.tone_of()
-    legs = _judged(seating)
+    legs = np.setdiff1d(_judged(seating), absent)
     level = _heard_levels(seating, heard, legs)
-    says = [np.flatnonzero((room == one) & (tone >= 0)) for one in range(seating.rooms)]
+    talks = tone >= 0
+    talks[list(absent)] = False
+    says = [np.flatnonzero((room == one) & talks) for one in range(seating.rooms)]
     wanted = np.zeros(level.shape, np.bool_)
     own = np.zeros(level.shape, np.bool_)
     for at, leg in enumerate(legs.tolist()):

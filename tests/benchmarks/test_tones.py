@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from benchmarks.phones import FRAMES_KEPT, Heard
 from benchmarks.streams import FORMATS, decode, encode
 from benchmarks.tones import CODECS, Seating, judge
-from mixer.wide import opus_voice
+from mixer.wide_leg import opus_voice
 
 SEATING = Seating(legs=30, room=10, talkers=2)
 
@@ -60,6 +60,17 @@ def test_silence_is_found_to_miss_the_talkers() -> None:
     heard = _heard(SEATING)
     heard.sizes[:] = 0
     assert judge(SEATING, heard).miss_someone == 30
+
+
+def test_who_did_not_get_in_is_not_missed() -> None:
+    heard = _heard(SEATING)
+    heard.sizes[:10] = 0
+    verdict = judge(SEATING, heard, absent=range(10))
+    assert (verdict.right, verdict.judged) == (20, 20)
+
+
+def test_a_talker_who_did_not_get_in_need_not_be_heard() -> None:
+    assert judge(SEATING, _heard(SEATING), absent=[0]).hear_strangers == 9
 
 
 def test_the_voice_of_another_room_is_found() -> None:

@@ -19,7 +19,7 @@ GOOD = Result(
     legs=800, rooms=80, talkers=2, codec="PCMU", seconds=4, runs=3, refused_calls=0, share_min=1, share_median=1,
     worst_gap_ms=30, duplicates=0, verdict=Verdict(800, 800, 0, 0, 0, (0, 0)), cpu_us=9, cpu_us_runs=[8, 9, 10],
     mixing_us=8, floor_us=5, floor_us_runs=[5], core_share=0.4, memory_mib=200, delay_ms=None, generator_late_ms=1,
-    spoilt=[], tick_us=1, tick_max_us=1, late_ticks=0, stages_us={},
+    spoilt=[], tick_us=1, tick_max_us=1, late_ticks=0, stages_us={}, warnings="",
 )  # fmt: skip
 MACHINE = {"processor": "P", "cores": 2, "nice": -10, "load_before": 0.5, "load": 1.5}
 

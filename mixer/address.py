@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,13 @@ _AF_INET6 = 10
 # collision.
 _SPREAD = np.random.default_rng().integers(1, 1 << 63, 4, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_REMEMBERED = 1 << 14
+"""Addresses of legs are needed several times over when one is added."""
 
 Address = tuple[str, int]
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def canonical_host(host: str) -> str:
     """The one spelling of an address that the engine compares by. Raises ValueError for anything but an IP address."""
     ip = ipaddress.ip_address(host.split("%", 1)[0])
@@ -25,6 +29,7 @@ def canonical_host(host: str) -> str:
     return str(mapped or ip)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def to_sockaddr(address: Address) -> bytes:
     """``sockaddr_in`` (16 bytes) or ``sockaddr_in6`` (28 bytes). Raises ValueError for a bad host or port."""
     host, port = address

@@ -47,9 +47,10 @@ class Demux(Columns):
         self._count = 0
         self._lane_of: dict[int, int] = {}
         """Lane of every row that waits for an unknown source."""
-        self._waiting: dict[int, dict[int, dict[str, int]]] = {}
-        """By lane and row: the hosts waited for, and their keys."""
+        self._waiting: dict[int, dict[int, frozenset[str]]] = {}
+        """By lane and row: the hosts waited for."""
         self._waiting_keys: NDArray[np.uint64] | None = None
+        """Their keys; None when they have changed."""
         self._twins: list[list[int]] = []
         """Rows of one source, oldest first."""
         self._known_hosts: NDArray[np.uint64] = np.zeros(0, np.uint64)
@@ -77,7 +78,7 @@ class Demux(Columns):
         self._count += 1
         self._since[row] = self._count
         if hosts:
-            self._wait(row, lane, {host: _host_key(host) for host in map(address.canonical_host, hosts)})
+            self._wait(row, lane, frozenset(map(address.canonical_host, hosts)))
 
     def forget(self, row: int) -> None:
         """The row waits for an unknown source no more."""
@@ -86,7 +87,7 @@ class Demux(Columns):
             del self._waiting[lane][row]
             self._waiting_keys = None
 
-    def _wait(self, row: int, lane: int, hosts: dict[str, int]) -> None:
+    def _wait(self, row: int, lane: int, hosts: frozenset[str]) -> None:
         self._lane_of[row] = lane
         self._waiting.setdefault(lane, {})[row] = hosts
         self._waiting_keys = None
@@ -148,8 +149,9 @@ class Demux(Columns):
     def waits(self, raw: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether some row still waits for a source at each host. ``raw``: uint8[n, 32] sockaddrs."""
         if self._waiting_keys is None:
-            hosts = [hosts.values() for rows in self._waiting.values() for hosts in rows.values()]
-            self._waiting_keys = np.fromiter((key for keys in hosts for key in keys), np.uint64)
+            hosts = frozenset().union(*(hosts for rows in self._waiting.values() for hosts in rows.values()))
+            known = np.frombuffer(b"".join(map(_any_port, hosts)), np.uint8).reshape(-1, ADDRESS)
+            self._waiting_keys = address.host_keys(known)
         if not len(self._waiting_keys):
             return np.zeros(len(raw), np.bool_)
         return np.isin(address.host_keys(raw), self._waiting_keys)
@@ -204,9 +206,8 @@ class Demux(Columns):
         self.key[row] = address.keys(self.source[row : row + 1], np.array([lane]))[0]
 
 
-def _host_key(host: str) -> int:
-    raw = np.frombuffer(address.to_sockaddr((host, 1)).ljust(ADDRESS, b"\0"), np.uint8)
-    return int(address.host_keys(raw[None])[0])
+def _any_port(host: str) -> bytes:
+    return address.to_sockaddr((host, 1)).ljust(ADDRESS, b"\0")
 
 
 def _link_key(ssrc: NDArray[Any], lane: int) -> NDArray[np.uint64]:

@@ -19,7 +19,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 WEBUI = ROOT / "webui"
 STATE = ROOT / ".setup"
-SERVER_ENVIRONMENT = {"PYTHONMALLOC": "malloc"}
+SERVER_ENVIRONMENT = {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1"}
 """The server runs with the system's allocator: it gives memory back after a peak (docs/decisions/005)."""
 LOG = STATE / "setup.log"
 

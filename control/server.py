@@ -25,6 +25,7 @@ from control.calls import CallSettings
 from control.config import Config, TrunkConfig
 from control.http.app import Health, HttpServer
 from control.media import CAPACITY, MediaError, MixerPool
+from control.memory import give_back
 from control.service import ConferenceService
 from control.store import Store, StoreError
 from sip.config import SipConfig
@@ -76,7 +77,9 @@ async def _serve(config: Config) -> None:
         # what stands now stays: the collector need not look at it again
         gc.collect()
         gc.freeze()
+        tidying = asyncio.create_task(give_back(), name="memory")
         await stop.wait()
+        tidying.cancel()
         log.info("stopping", calls=len(server.service.calls.legs))
     log.info("stopped")
 

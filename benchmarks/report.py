@@ -123,8 +123,33 @@ def soak(facts: Record) -> str:
         ],
         ["memory", f"{one['memory_first_mib']:.1f} -> {one['memory_last_mib']:.1f} MiB ({growth:+.1%})"],
         ["call records", f"{one['records']}, {len(one['incomplete'])} incomplete"],
-        ["not met", "; ".join(one["complaints"]) or "nothing"],
+        ["not met", not_met(one["complaints"])],
     ]
+    return facts_table(rows)
+
+
+def sip(facts: Record) -> str:
+    one = facts["found"]
+    growth = one["memory_last_mib"] / one["memory_first_mib"] - 1 if one["memory_first_mib"] else 0
+    return facts_table(
+        [
+            ["calls", f"{one['calls']} at {one['rate']:g} a second, {one['failed']} failed"],
+            ["retransmissions", str(one["retransmissions"])],
+            ["INVITE to 200", f"{one['setup_ms']:.1f} ms"],
+            ["CPU a call", f"{one['cpu_ms_per_call']:.2f} ms, of it control {one['control_ms_per_call']:.2f} ms"],
+            ["memory", f"{one['memory_first_mib']:.1f} -> {one['memory_last_mib']:.1f} MiB ({growth:+.1%})"],
+            ["standing calls without media", f"{one['standing']} at {one['standing_cpu']:.1%} of a core"],
+            ["not met", not_met(one["complaints"])],
+        ]
+    )
+
+
+def not_met(complaints: Sequence[str]) -> str:
+    """What criteria are not met; of a message that quotes a program's output only the beginning."""
+    return "; ".join(re.split(r": The following|\n", one)[0].replace("|", "/") for one in complaints) or "nothing"
+
+
+def facts_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
@@ -138,6 +163,7 @@ TABLES: dict[str, Callable[[Record], str]] = {
     "mix-one-core": mix,
     "peers": peers,
     "soak": soak,
+    "sip": sip,
 }
 
 

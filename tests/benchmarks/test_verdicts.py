@@ -89,6 +89,11 @@ def test_the_report_replaces_what_is_between_the_marks_and_nothing_else() -> Non
     assert report.fill(filled, {"mix-legs": facts}) == filled
 
 
+def test_what_is_not_met_stands_in_the_report_in_one_line() -> None:
+    assert report.not_met([]) == "nothing"
+    assert report.not_met(["2 calls failed: The following events occurred:\nx | y", "leak"]) == "2 calls failed; leak"
+
+
 def test_the_report_needs_a_place_for_each_result() -> None:
     with pytest.raises(ValueError, match="no place for soak"):
         report.fill("nothing here", {"soak": {}})

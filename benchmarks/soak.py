@@ -142,7 +142,7 @@ class Meddler(threading.Thread):
         for place, mixer in enumerate(status["mixers"]):
             mark = (mixer["packets_received"], mixer["packets_sent"])
             late = mixer["late_ticks"] + mixer["skipped_ticks"]
-            if self._seen.get(place) != mark and late:
+            if self._seen.get(place) != mark and late and mixer["legs"]:
                 self._report.late.append(Late(round(now, 2), late))
             self._seen[place] = mark
         return int(status["calls"])
